@@ -1,0 +1,57 @@
+# make demo    install into .venv and fit the earthquakes model; writes earthquakes.png
+# make test    install what the tests need and run them
+# PYTHON=python3.13 make test    the same with another Python, in an environment of its own
+
+PYTHON ?= python3
+INTERPRETER := $(shell bash tools/find-python $(PYTHON))
+ifeq ($(origin PYTHON),file)
+VENV := .venv
+else
+VENV := .venv-$(shell $(or $(INTERPRETER),false) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+endif
+BIN := $(VENV)/bin
+
+# Passed on to pytest: make test PYTEST_ARGS="-m 'not slow' tests/ops"
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo    fit a hidden Markov model to the earthquake counts and draw it"
+	@echo "make test    run the tests"
+	@echo "make lint    check style        make types    check types"
+	@echo "make bench   run the benchmarks make clean    remove environments and caches"
+	@echo "PYTHON=python3.13 make ...      use another Python"
+
+demo: $(VENV)/.installed-plots
+	@$(BIN)/python examples/earthquakes.py
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+clean:
+	@rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find pymc_jaxdist tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made again only when pyproject.toml changed.
+$(VENV)/.made: pyproject.toml
+	@test -n "$(INTERPRETER)" || { echo "No Python to work with; see the message above."; exit 1; }
+	@echo "Making $(VENV) with $$($(INTERPRETER) --version)"
+	@$(INTERPRETER) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.made
+	@echo "Installing pymc-jaxdist[$*] into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@

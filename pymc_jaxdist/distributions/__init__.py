@@ -1,0 +1,6 @@
+"""PyMC distributions whose log-densities are JAX kernels."""
+
+from pymc_jaxdist.distributions.hidden_markov import MarginalHMM
+from pymc_jaxdist.distributions.hmm_logp import hmm_logp
+
+__all__ = ["MarginalHMM", "hmm_logp"]

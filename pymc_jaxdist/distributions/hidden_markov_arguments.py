@@ -1,0 +1,213 @@
+"""From the arguments a user writes to a checked hidden Markov model."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Constant, Variable
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.distributions import hidden_markov_checks as checks
+from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.emission import EmissionDistribution
+from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
+from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    where: str,
+    emission: Any,
+    transition_matrix: Any,
+    initial_probs: Any,
+    *,
+    lengths: Any,
+    allowed_states: Any,
+    observed: TensorVariable | None,
+    shape: Any,
+    steps: int | None,
+) -> HiddenMarkovModel:
+    """Check the arguments of `MarginalHMM` and put them in order.
+
+    Parameters
+    ----------
+    where : str
+        The distribution and its name, for error messages.
+    emission, transition_matrix, initial_probs, lengths, allowed_states, observed, shape, steps
+        As in `MarginalHMM`; ``observed`` as a tensor.
+
+    Returns
+    -------
+    HiddenMarkovModel
+        With the parameters as tensors.
+    """
+    distributions = emission if isinstance(emission, tuple | list) else (emission,)
+    if not distributions:
+        raise ParameterError(compose_message(where, "emission must not be empty.", got="()"))
+    emissions = tuple(EmissionDistribution(d, where) for d in distributions)
+    transition_matrix = pt.as_tensor_variable(transition_matrix)
+
+    data = None if observed is None else known_value(observed)
+    if data is not None:
+        checks.check_observed(where, data, emissions)
+    extent = _extent(where, shape, steps, emissions, transition_matrix)
+    n_times = _static_length(extent.n_times)
+    n_states = checks.check_transition_matrix(where, transition_matrix, n_times)
+    checks.check_emissions(where, emissions, n_states, n_times)
+
+    parameters = [transition_matrix]
+    initial = _initial_probs(where, initial_probs, transition_matrix)
+    if initial is not None:
+        checks.check_initial_probs(where, initial, transition_matrix, n_states)
+        parameters.append(initial)
+    if lengths is not None:
+        lengths = pt.as_tensor_variable(lengths)
+        batch_shape = tuple(_static_length(n) for n in extent.batch_shape)
+        checks.check_lengths(where, lengths, n_times, batch_shape)
+        parameters.append(lengths)
+    if allowed_states is not None:
+        parameters.append(_allowed_states(where, allowed_states, transition_matrix, n_states))
+    for one in emissions:
+        parameters.extend(one.parameters)
+    if n_times is None:
+        parameters.append(extent.n_times)
+
+    return HiddenMarkovModel(
+        parameters=parameters,
+        emissions=emissions,
+        initial_probs_given=initial is not None,
+        lengths_given=lengths is not None,
+        allowed_states_given=allowed_states is not None,
+        may_be_missing=_may_be_missing(observed),
+        dtype=_dtype(emissions, observed),
+        n_times=n_times,
+        shape=extent.shape,
+    )
+
+
+class _Extent(NamedTuple):
+    """Lengths of the dimensions of a variable; ``shape`` is None if the batch is implied."""
+
+    shape: tuple | None
+    batch_shape: tuple
+    n_times: Any
+
+
+def _extent(
+    where: str,
+    shape: Any,
+    steps: int | None,
+    emissions: Sequence[EmissionDistribution],
+    transition_matrix: TensorVariable,
+) -> _Extent:
+    """Find the number of times T from whatever tells it."""
+    event_ndim = 1 if len(emissions) > 1 else emissions[0].event_ndim
+    if shape is not None:
+        shape = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else (shape,)
+        if len(shape) < 1 + event_ndim:
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "shape must be (..., T), or (..., T, D) for several channels.",
+                    got=str(shape),
+                )
+            )
+        n_times = shape[-1 - event_ndim]
+        if _static_length(n_times) == 0:
+            raise ShapeError(
+                compose_message(where, "a sequence needs at least one observation.", got="T = 0")
+            )
+        return _Extent(shape, shape[: len(shape) - 1 - event_ndim], n_times)
+    if steps is not None:
+        if isinstance(steps, int | np.integer) and steps < 1:
+            raise ShapeError(
+                compose_message(
+                    where, "a sequence needs at least one observation.", got=f"steps = {steps}"
+                )
+            )
+        return _Extent(None, (), steps)
+    for emission in emissions:
+        if len(emission.batch_shape) > 1 and emission.batch_shape[-2] not in (None, 1):
+            return _Extent(None, (), emission.batch_shape[-2])
+    if transition_matrix.type.ndim > 2 and transition_matrix.type.shape[-3] not in (None, 1):
+        return _Extent(None, (), transition_matrix.type.shape[-3] + 1)
+    raise ShapeError(
+        compose_message(
+            where,
+            "the number of times T is not known.",
+            suggestion="steps=T, shape=(..., T), dims=... or observed=...",
+        )
+    )
+
+
+def _static_length(length: Any) -> int | None:
+    """Return a length if it is known while the model is built."""
+    if isinstance(length, Variable):
+        value = known_value(length) if isinstance(length, Constant) else None
+        return None if value is None else int(value)
+    return None if length is None else int(length)
+
+
+def _initial_probs(
+    where: str, initial_probs: Any, transition_matrix: TensorVariable
+) -> TensorVariable | None:
+    """Return initial probabilities as a tensor, or None for the stationary distribution."""
+    if not isinstance(initial_probs, str):
+        return pt.as_tensor_variable(initial_probs)
+    if initial_probs == "uniform":
+        n_states = transition_matrix.shape[-1]
+        return pt.ones((n_states,)) / n_states
+    if initial_probs != "stationary":
+        raise ParameterError(
+            compose_message(
+                where,
+                "initial_probs is not a known choice.",
+                got=repr(initial_probs),
+                expected='"stationary", "uniform" or probabilities of shape (..., K)',
+            )
+        )
+    if transition_matrix.type.ndim > 2 and transition_matrix.type.shape[-3] != 1:
+        raise ParameterError(
+            compose_message(
+                where,
+                "a transition_matrix that varies in time has no stationary distribution.",
+                got=f'initial_probs="stationary" and a transition_matrix with '
+                f"{transition_matrix.type.ndim} dimensions",
+                suggestion='initial_probs="uniform", or pm.Dirichlet("p0", a=np.ones(K))',
+            )
+        )
+    return None
+
+
+def _allowed_states(
+    where: str, allowed_states: Any, transition_matrix: TensorVariable, n_states: int | None
+) -> TensorVariable:
+    """Return a mask ``(..., T, K)`` of the states each observation may come from."""
+    if not isinstance(allowed_states, Variable):
+        allowed_states = np.asarray(allowed_states)
+        checks.check_allowed_states(where, allowed_states, n_states)
+    allowed_states = pt.as_tensor_variable(allowed_states)
+    if allowed_states.type.dtype == "bool":
+        return allowed_states
+    states = pt.arange(transition_matrix.shape[-1])
+    labels = allowed_states[..., None]
+    return pt.eq(labels, states) | pt.lt(labels, 0)
+
+
+def _may_be_missing(observed: TensorVariable | None) -> bool:
+    """Tell whether NaN can turn up; only constant data without NaN is sure not to hold any."""
+    if isinstance(observed, Constant):
+        return bool(np.isnan(observed.data).any())
+    return True
+
+
+def _dtype(emissions: Sequence[EmissionDistribution], observed: TensorVariable | None) -> str:
+    """Return the type of draws: integers only if every channel is and no NaN need be held."""
+    if not all(emission.discrete for emission in emissions):
+        return "float64"
+    if observed is None or not observed.type.dtype.startswith("float"):
+        return "int64"
+    whole = isinstance(observed, Constant) and not np.isnan(observed.data).any()
+    return "int64" if whole else "float64"

@@ -1,0 +1,183 @@
+"""A hidden Markov model as PyMC sees it: parameters in order, log-density, random draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytensor.tensor as pt
+from pytensor.graph.basic import Constant
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.distributions.emission import EmissionDistribution
+from pymc_jaxdist.distributions.hidden_markov_draw import draw_states, select_state
+from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
+from pymc_jaxdist.ops import log_density
+
+__all__ = ["HiddenMarkovModel"]
+
+
+@dataclass(frozen=True)
+class HiddenMarkovModel:
+    """What PyMC needs to know of a hidden Markov model: parameters, log-density, draws.
+
+    Attributes
+    ----------
+    parameters : list of TensorVariable
+        transition_matrix, then initial_probs, lengths and allowed_states (each if given), then
+        the emission parameters channel by channel, and T if it is not fixed.
+    emissions : tuple of EmissionDistribution
+        One per channel.
+    initial_probs_given, lengths_given, allowed_states_given : bool
+        Which of the optional parameters there are.
+    may_be_missing : bool
+        Whether NaN in the observations means missing.
+    dtype : str
+        Of draws and observations.
+    n_times : int or None
+        T, if it is fixed.
+    shape : tuple or None
+        Of the variable; None if it follows from the parameters.
+    """
+
+    parameters: list[TensorVariable]
+    emissions: tuple[EmissionDistribution, ...]
+    initial_probs_given: bool
+    lengths_given: bool
+    allowed_states_given: bool
+    may_be_missing: bool
+    dtype: str
+    n_times: int | None
+    shape: tuple | None
+
+    @property
+    def event_ndim(self) -> int:
+        """1 if observations are vectors, else 0."""
+        return 1 if len(self.emissions) > 1 else self.emissions[0].event_ndim
+
+    def match_dtype(self, observed: TensorVariable) -> TensorVariable:
+        """Cast observations to the type of the draws, as PyMC requires."""
+        if observed.type.dtype == self.dtype:
+            return observed
+        if isinstance(observed, Constant):
+            return pt.constant(observed.data.astype(self.dtype))
+        return pt.cast(observed, self.dtype)
+
+    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
+        """Return what makes a `pymc.CustomDist` of this model."""
+        arguments: dict[str, Any] = {
+            "dist": self.draw,
+            "logp": self.logp,
+            "support_point": self.support_point,
+            "ndim_supp": 1 + self.event_ndim,
+            "class_name": class_name,
+        }
+        if self.shape is not None:
+            arguments["shape"] = self.shape
+        return arguments
+
+    def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
+        """Return one log-density per sequence."""
+        *shared, emission_parameters, _ = self._split(parameters)
+        batch_ndim = value.type.ndim - (1 if len(self.emissions) > 1 else self.event_ndim)
+        kernel = HiddenMarkovLogLikelihood(
+            emissions=tuple(
+                emission.kernel(batch_ndim, own)
+                for emission, own in zip(self.emissions, emission_parameters, strict=True)
+            ),
+            initial_probs_given=self.initial_probs_given,
+            lengths_given=self.lengths_given,
+            allowed_states_given=self.allowed_states_given,
+            may_be_missing=self.may_be_missing,
+        )
+        inputs = [x for x in shared if x is not None]
+        flat = [p for own in emission_parameters for p in own]
+        return log_density(kernel, value, *inputs, *flat, batch_ndim=batch_ndim - 1)
+
+    def draw(self, *parameters_and_size: Any) -> TensorVariable:
+        """Return a random draw as a graph: states first, then what they emit."""
+        *parameters, size = parameters_and_size
+        transition_matrix, initial_probs, _, _, emission_parameters, n_times = self._split(
+            parameters
+        )
+        if transition_matrix.type.ndim == 2:
+            transition_matrix = transition_matrix[None]
+        if initial_probs is None:
+            initial_probs = _stationary(transition_matrix[..., 0, :, :])
+        batch_shape = self._batch_shape(
+            size, transition_matrix, initial_probs, emission_parameters
+        )
+        states = draw_states(initial_probs, transition_matrix, batch_shape, n_times)
+        n_states = transition_matrix.shape[-1]
+        channels = [
+            select_state(
+                emission.draw(own, (*batch_shape, n_times, n_states)), states, emission.event_ndim
+            )
+            for emission, own in zip(self.emissions, emission_parameters, strict=True)
+        ]
+        draw = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
+        return pt.cast(draw, self.dtype)
+
+    def support_point(
+        self, rv: TensorVariable, size: Any, *parameters: TensorVariable
+    ) -> TensorVariable:
+        """Return a series inside the support: the average state's, rounded if discrete."""
+        *_, emission_parameters, _ = self._split(parameters)
+        channels = []
+        for emission, own in zip(self.emissions, emission_parameters, strict=True):
+            point = emission.support_point(own)
+            if emission.batch_shape:
+                point = point.mean(axis=-1 - emission.event_ndim)
+            channels.append(pt.round(point) if emission.discrete else point)
+        point = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
+        return pt.cast(pt.broadcast_to(point, rv.shape), self.dtype)
+
+    def _split(self, parameters: Sequence[TensorVariable]) -> list[Any]:
+        """Return transition_matrix, initial_probs, lengths, allowed_states, emissions', T."""
+        remaining = list(parameters)
+        n_times = remaining.pop() if self.n_times is None else pt.constant(self.n_times)
+        transition_matrix = remaining.pop(0)
+        initial_probs = remaining.pop(0) if self.initial_probs_given else None
+        lengths = remaining.pop(0) if self.lengths_given else None
+        allowed_states = remaining.pop(0) if self.allowed_states_given else None
+        emission_parameters = []
+        for emission in self.emissions:
+            n_parameters = len(emission.parameters)
+            emission_parameters.append(remaining[:n_parameters])
+            remaining = remaining[n_parameters:]
+        return [
+            transition_matrix,
+            initial_probs,
+            lengths,
+            allowed_states,
+            emission_parameters,
+            n_times,
+        ]
+
+    def _batch_shape(
+        self,
+        size: Any,
+        transition_matrix: TensorVariable,
+        initial_probs: TensorVariable,
+        emission_parameters: Sequence[Sequence[TensorVariable]],
+    ) -> tuple:
+        if not _is_none(size):
+            return tuple(size)
+        shapes = [tuple(transition_matrix.shape)[:-3], tuple(initial_probs.shape)[:-1]]
+        for emission, own in zip(self.emissions, emission_parameters, strict=True):
+            n_leading = max(len(emission.batch_shape) - 2, 0)
+            shapes.append(emission.batch_lengths(own)[:n_leading])
+        if not any(shapes):
+            return ()
+        return tuple(pt.broadcast_shape(*shapes, arrays_are_shapes=True))
+
+
+def _is_none(size: Any) -> bool:
+    return size is None or getattr(size, "data", 0) is None
+
+
+def _stationary(transition_matrix: TensorVariable) -> TensorVariable:
+    """Return the stationary distribution, for random draws: delta (I - P + 1) = 1."""
+    n_states = transition_matrix.shape[-1]
+    system = pt.eye(n_states) - transition_matrix + 1.0
+    ones = pt.ones((*tuple(transition_matrix.shape)[:-2], n_states))
+    return pt.linalg.solve(pt.swapaxes(system, -1, -2), ones, b_ndim=1)

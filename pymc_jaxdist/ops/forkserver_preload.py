@@ -1,0 +1,20 @@
+"""What the fork server imports before it forks the first worker.
+
+Not for import elsewhere: it claims that ``__main__`` is the user's script already. That keeps
+`multiprocessing` from running an unguarded script again in each worker.
+"""
+
+import importlib.util
+import os
+import sys
+
+from pymc_jaxdist.ops.processes import UNGUARDED_MAIN
+
+_script = os.environ.get(UNGUARDED_MAIN)
+if _script is not None:
+    sys.modules["__main__"].__file__ = _script
+
+# By name: this room does not know PyMC, but its workers will.
+for _module in ("pymc", "pymc_jaxdist"):
+    if importlib.util.find_spec(_module) is not None:
+        importlib.import_module(_module)

@@ -1,0 +1,108 @@
+"""A PyTensor graph as a hashable, picklable JAX function."""
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from pytensor.compile.mode import get_mode
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.link.jax.dispatch import jax_funcify
+
+__all__ = ["InnerGraph"]
+
+
+class InnerGraph:
+    """The JAX function of a PyTensor graph, equal to every other with the same structure.
+
+    Rebuilding a model makes new variables but the same structure (Ops, types and constants), so
+    that kernels holding an `InnerGraph` find what was compiled for the first.
+
+    Parameters
+    ----------
+    inputs : sequence of Variable
+        Inputs of the graph, in the order of the arguments.
+    outputs : sequence of Variable
+        Outputs. Everything they depend on must be an input or a constant.
+
+    Examples
+    --------
+    >>> import pytensor.tensor as pt
+    >>> def square():
+    ...     x = pt.dscalar()
+    ...     return InnerGraph([x], [x**2])
+    >>> square() == square()
+    True
+    >>> float(square()(3.0)[0])
+    9.0
+    """
+
+    def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable]) -> None:
+        self.fgraph = FunctionGraph(list(inputs), list(outputs), clone=True)
+        self.structure = _structure(self.fgraph)
+        self._hash = hash(self.structure)
+
+    @cached_property
+    def function(self) -> Callable[..., tuple[jax.Array, ...]]:
+        """The JAX function of the rewritten graph."""
+        rewritten = self.fgraph.clone()
+        get_mode("JAX").optimizer.rewrite(rewritten)
+        # The first call comes while a kernel is traced; the constants must outlive that trace.
+        with jax.ensure_compile_time_eval():
+            return jax_funcify(rewritten)
+
+    def __call__(self, *arguments: Any) -> tuple[jax.Array, ...]:
+        return tuple(self.function(*arguments))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, InnerGraph) and self.structure == other.structure
+
+    def __reduce__(self) -> tuple:
+        # The structure holds hashes of this process, and JAX functions do not pickle.
+        return _restore, (self.fgraph,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.fgraph.apply_nodes)} nodes)"
+
+
+def _restore(fgraph: FunctionGraph) -> InnerGraph:
+    return InnerGraph(fgraph.inputs, fgraph.outputs)
+
+
+def _structure(fgraph: FunctionGraph) -> Hashable:
+    """Describe a graph by its Ops, types and constants, not by its variables."""
+    numbering: dict[Variable, Hashable] = {
+        variable: (position, variable.type) for position, variable in enumerate(fgraph.inputs)
+    }
+
+    def describe(variable: Variable) -> Hashable:
+        if variable in numbering:
+            return numbering[variable]
+        if isinstance(variable, Constant):
+            return variable.type, _constant_value(variable)
+        raise ValueError(f"{variable} is neither an input nor a constant of the inner graph.")
+
+    nodes = []
+    for count, node in enumerate(fgraph.toposort()):
+        nodes.append((node.op, tuple(describe(x) for x in node.inputs)))
+        for index, output in enumerate(node.outputs):
+            numbering[output] = ("node", count, index)
+    return (
+        tuple(variable.type for variable in fgraph.inputs),
+        tuple(nodes),
+        tuple(describe(output) for output in fgraph.outputs),
+    )
+
+
+def _constant_value(constant: Constant) -> Hashable:
+    data = constant.data
+    if isinstance(data, np.ndarray | np.generic):
+        return data.dtype.str, np.shape(data), np.asarray(data).tobytes()
+    return repr(data)

@@ -1,0 +1,157 @@
+"""Compiled JAX functions of a kernel: its value, gradients, pullback and Hessian product.
+
+A *kernel* here is any hashable, picklable callable of JAX arrays that returns log-densities,
+one per independent unit (sequence, subject, row). Compiled functions are cached by the kernel's
+value, never kept on an Op, so that Ops stay small to pickle and equal models share them.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["Kernel", "guarded", "hessian_product", "pullback", "value_and_gradients"]
+
+Kernel = Callable[..., jax.Array]
+
+# Enough for the models of a long notebook; the oldest compiled functions are dropped beyond it.
+CACHED_FUNCTIONS = 256
+
+
+def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
+    """Wrap a kernel so that failure is ``-inf`` with a finite gradient, never NaN.
+
+    Parameters
+    ----------
+    kernel : callable
+        JAX arrays to log-densities ``(...)``.
+    differentiable : sequence of int
+        Positions of the inputs that have a gradient.
+
+    Returns
+    -------
+    callable
+        The same function, where a NaN or +inf density is ``-inf``, where units of density
+        ``-inf`` contribute no gradient, and where NaN left by ``0 * inf`` beside such a unit is 0.
+    """
+    differentiable = tuple(differentiable)
+
+    def evaluate(inputs: tuple) -> tuple[jax.Array, Callable]:
+        def of_differentiable(*moving: jax.Array) -> jax.Array:
+            full = list(inputs)
+            for position, argument in zip(differentiable, moving, strict=True):
+                full[position] = argument
+            return kernel(*full)
+
+        return jax.vjp(of_differentiable, *(inputs[i] for i in differentiable))
+
+    def impossible_is_minus_infinity(value: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+
+    @jax.custom_vjp
+    def safe_kernel(moving: tuple, fixed: tuple) -> jax.Array:
+        return impossible_is_minus_infinity(kernel(*_interleave(moving, fixed, differentiable)))
+
+    def forward(moving: tuple, fixed: tuple) -> tuple:
+        value, transpose = evaluate(_interleave(moving, fixed, differentiable))
+        value = impossible_is_minus_infinity(value)
+        return value, (transpose, jnp.isfinite(value))
+
+    def backward(residuals: tuple, cotangent: jax.Array) -> tuple:
+        transpose, possible = residuals
+        gradients = transpose(jnp.where(possible, cotangent, 0.0))
+        all_possible = jnp.all(possible)
+        gradients = tuple(
+            jnp.where(all_possible | jnp.isfinite(gradient), gradient, 0.0)
+            for gradient in gradients
+        )
+        return gradients, None
+
+    safe_kernel.defvjp(forward, backward)
+
+    def with_flat_arguments(*inputs: jax.Array) -> jax.Array:
+        moving = tuple(jnp.asarray(inputs[i]) for i in differentiable)
+        fixed = tuple(x for i, x in enumerate(inputs) if i not in differentiable)
+        return safe_kernel(moving, fixed)
+
+    return with_flat_arguments
+
+
+def _interleave(moving: tuple, fixed: tuple, differentiable: tuple[int, ...]) -> tuple:
+    moving_iterator, fixed_iterator = iter(moving), iter(fixed)
+    return tuple(
+        next(moving_iterator) if i in differentiable else next(fixed_iterator)
+        for i in range(len(moving) + len(fixed))
+    )
+
+
+def _sum_of_selected(kernel: Kernel, inputs: Sequence, wrt: tuple[int, ...]) -> Callable:
+    def of_selected(*selected: jax.Array) -> jax.Array:
+        full = list(inputs)
+        for position, argument in zip(wrt, selected, strict=True):
+            full[position] = argument
+        return kernel(*full)
+
+    return of_selected
+
+
+@lru_cache(maxsize=CACHED_FUNCTIONS)
+def value_and_gradients(
+    kernel: Kernel, differentiable: tuple[int, ...], wrt: tuple[int, ...]
+) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return the compiled ``(*inputs) -> (value, *gradients of the summed value)``."""
+    safe_kernel = guarded(kernel, differentiable)
+
+    def call(*inputs: jax.Array) -> tuple[jax.Array, ...]:
+        if not wrt:
+            return (safe_kernel(*inputs),)
+        value, transpose = jax.vjp(
+            _sum_of_selected(safe_kernel, inputs, wrt), *(inputs[i] for i in wrt)
+        )
+        return value, *transpose(jnp.ones_like(value))
+
+    return jax.jit(call)
+
+
+@lru_cache(maxsize=CACHED_FUNCTIONS)
+def pullback(
+    kernel: Kernel, differentiable: tuple[int, ...]
+) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return the compiled ``(*inputs, cotangent) -> gradients of sum(cotangent * value)``."""
+    safe_kernel = guarded(kernel, differentiable)
+
+    def call(*inputs_and_cotangent: jax.Array) -> tuple[jax.Array, ...]:
+        *inputs, cotangent = inputs_and_cotangent
+        value, transpose = jax.vjp(
+            _sum_of_selected(safe_kernel, inputs, differentiable),
+            *(inputs[i] for i in differentiable),
+        )
+        return transpose(jnp.broadcast_to(cotangent, value.shape))
+
+    return jax.jit(call)
+
+
+@lru_cache(maxsize=CACHED_FUNCTIONS)
+def hessian_product(
+    kernel: Kernel, differentiable: tuple[int, ...]
+) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return the compiled ``(*inputs, weights, *directions) -> Hessian of sum(weights * value)``.
+
+    The result is the product of that Hessian with the directions, one array per differentiable
+    input. A Hessian is symmetric, so that the forward derivative of the gradient serves as its
+    pullback; forward over reverse also passes the ``while_loop`` of kernels with a fallback.
+    """
+    compiled_pullback = pullback(kernel, differentiable)
+    n_directions = len(differentiable)
+
+    def call(*arguments: jax.Array) -> tuple[jax.Array, ...]:
+        *inputs, weights = arguments[:-n_directions]
+        directions = arguments[-n_directions:]
+        gradient = _sum_of_selected(
+            lambda *full: compiled_pullback(*full, weights), inputs, differentiable
+        )
+        moving = tuple(inputs[i] for i in differentiable)
+        return jax.jvp(gradient, moving, directions)[1]
+
+    return jax.jit(call)

@@ -1,0 +1,342 @@
+"""The one Op: a log-density and its gradients from one call of a compiled JAX kernel."""
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import jax
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_implemented
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.tensor.type import TensorType
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.ops import kernel_calls
+from pymc_jaxdist.ops.compat import VersionedOp
+from pymc_jaxdist.ops.cotangents import uniform_cotangent
+from pymc_jaxdist.ops.kernel_calls import Kernel
+from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
+
+__all__ = ["LogDensity", "LogDensityHessianProduct", "LogDensityPullback", "log_density"]
+
+
+class _KernelOp(VersionedOp):
+    """What the three Ops share: how a compiled function is found and called."""
+
+    kernel: Kernel
+    differentiable: tuple[int, ...]
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The compiled JAX function: ``(*inputs) -> tuple of all outputs``."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the compiled function behind: the process that loads the Op compiles its own."""
+        return {k: v for k, v in self.__dict__.items() if k != "compiled"}
+
+    def perform(
+        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
+    ) -> None:
+        """Call the kernel once; the results are fresh writable NumPy arrays."""
+        refuse_hanging_fork()
+        with double_precision():
+            arguments = list(inputs)
+            for position, on_device in _constants_on_device(node):
+                arguments[position] = on_device
+            results = self.compiled(*arguments)
+        for storage, result in zip(output_storage, results, strict=True):
+            # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs
+            storage[0] = np.array(result)
+
+    def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
+        """Never run JAX while a graph is being compiled."""
+        return False
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}{{{self.kernel}}}"
+
+
+_device_constants: WeakKeyDictionary[Apply, list[tuple[int, jax.Array]]] = WeakKeyDictionary()
+_device_constants_lock = threading.Lock()
+
+
+def _constants_on_device(node: Apply) -> list[tuple[int, jax.Array]]:
+    """Place the constant inputs of a node (observed data) on the device, once."""
+    constants = _device_constants.get(node)
+    if constants is None:
+        constants = [
+            (position, jax.device_put(variable.data))
+            for position, variable in enumerate(node.inputs)
+            if isinstance(variable, Constant)
+        ]
+        with _device_constants_lock:
+            _device_constants[node] = constants
+    return constants
+
+
+class LogDensity(_KernelOp):
+    r"""Log-densities of independent units with, hidden behind them, the gradients of their sum.
+
+    Output 0 is :math:`\ell_n(x)`, one value per unit (sequence, subject, row). The hidden
+    outputs are :math:`\partial \sum_n \ell_n / \partial x_k` for the inputs ``wrt``. PyTensor
+    merges the node of the value with that of the gradient, because they are the same node, so
+    that both cost one kernel call; gradients nobody asks for are dropped from ``wrt`` when the
+    graph is rewritten.
+
+    Parameters
+    ----------
+    kernel : callable
+        JAX arrays to log-densities; hashable by value and picklable.
+    batch_ndim : int
+        Dimensions of the log-density. Its shape is that of the leading dimensions of input 0.
+    differentiable : tuple of int
+        Positions of the inputs that have a gradient.
+    wrt : tuple of int
+        Positions of the inputs whose gradients are computed, a subset of ``differentiable``.
+    """
+
+    __props__ = ("batch_ndim", "differentiable", "kernel", "wrt")
+    __str__ = _KernelOp.__str__
+    default_output = 0
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        batch_ndim: int,
+        differentiable: tuple[int, ...],
+        wrt: tuple[int, ...],
+    ) -> None:
+        self.kernel = kernel
+        self.batch_ndim = batch_ndim
+        self.differentiable = differentiable
+        self.wrt = wrt
+
+    @cached_property
+    def compiled(self) -> Any:
+        return kernel_calls.value_and_gradients(self.kernel, self.differentiable, self.wrt)
+
+    def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
+        """Return the Op of the same density that computes only these gradients."""
+        return LogDensity(self.kernel, self.batch_ndim, self.differentiable, tuple(wrt))
+
+    def make_node(self, *inputs: Any) -> Apply:
+        prepare_process_starts()
+        variables = [in_double_precision(x) for x in inputs]
+        batch_shape = variables[0].type.shape[: self.batch_ndim]
+        outputs = [TensorType("float64", shape=batch_shape)()]
+        outputs += [variables[i].type.clone(dtype="float64")() for i in self.wrt]
+        return Apply(self, variables, outputs)
+
+    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+        return [
+            tuple(input_shapes[0][: self.batch_ndim]),
+            *(tuple(input_shapes[i]) for i in self.wrt),
+        ]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[i in self.differentiable] * len(node.outputs) for i in range(len(node.inputs))]
+
+    def pullback(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        cotangents: Sequence[Variable],
+    ) -> list[Variable]:
+        """Return the cotangents of the inputs.
+
+        A cotangent that is one number for all units (PyMC sums and scales log-densities) scales
+        the hidden gradients; any other is passed to a kernel call of its own.
+        """
+        value_cotangent, *gradient_cotangents = cotangents
+        contributions: list[list[Variable]] = []
+        if not isinstance(value_cotangent.type, DisconnectedType):
+            contributions.append(self._first_order(inputs, outputs, value_cotangent))
+        if any(not isinstance(c.type, DisconnectedType) for c in gradient_cotangents):
+            directions = dict(zip(self.wrt, gradient_cotangents, strict=True))
+            contributions.append(
+                _hessian_terms(self, inputs, pt.constant(1.0, dtype="float64"), directions)
+            )
+        return _scatter(self, inputs, contributions)
+
+    def _first_order(
+        self, inputs: Sequence[Variable], outputs: Sequence[Variable], cotangent: Variable
+    ) -> list[Variable]:
+        scale = uniform_cotangent(cotangent)
+        if scale is None:
+            return LogDensityPullback(self.kernel, self.differentiable)(
+                *inputs, cotangent, return_list=True
+            )
+        if self.wrt != self.differentiable:
+            outputs = self.with_gradients_of(self.differentiable).make_node(*inputs).outputs
+        gradients = list(outputs[1:])
+        if isinstance(scale, Constant) and scale.data == 1:
+            return gradients
+        return [scale * gradient for gradient in gradients]
+
+
+class LogDensityPullback(_KernelOp):
+    r"""Gradients of :math:`\sum_n w_n \ell_n(x)` for weights that differ between units.
+
+    The inputs are those of `LogDensity` followed by the weights ``w``.
+    """
+
+    __props__ = ("differentiable", "kernel")
+    __str__ = _KernelOp.__str__
+
+    def __init__(self, kernel: Kernel, differentiable: tuple[int, ...]) -> None:
+        self.kernel = kernel
+        self.differentiable = differentiable
+
+    @cached_property
+    def compiled(self) -> Any:
+        return kernel_calls.pullback(self.kernel, self.differentiable)
+
+    def make_node(self, *inputs: Any) -> Apply:
+        variables = [in_double_precision(x) for x in inputs]
+        return Apply(self, variables, [variables[i].type() for i in self.differentiable])
+
+    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+        return [tuple(input_shapes[i]) for i in self.differentiable]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        weights = len(node.inputs) - 1
+        return [
+            [i in self.differentiable or i == weights] * len(node.outputs)
+            for i in range(len(node.inputs))
+        ]
+
+    def pullback(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        cotangents: Sequence[Variable],
+    ) -> list[Variable]:
+        *inputs, weights = inputs
+        directions = dict(zip(self.differentiable, cotangents, strict=True))
+        terms = _hessian_terms(self, inputs, weights, directions)
+        weights_cotangent = grad_not_implemented(
+            self,
+            len(inputs),
+            weights,
+            "Second derivatives through weights that depend on the parameters are not available.",
+        )
+        return [*_scatter(self, inputs, [terms]), weights_cotangent]
+
+
+class LogDensityHessianProduct(_KernelOp):
+    r"""Product of the Hessian of :math:`\sum_n w_n \ell_n(x)` with a direction.
+
+    The inputs are those of `LogDensity`, the weights ``w`` and one direction for each
+    differentiable input.
+    """
+
+    __props__ = ("differentiable", "kernel")
+    __str__ = _KernelOp.__str__
+
+    def __init__(self, kernel: Kernel, differentiable: tuple[int, ...]) -> None:
+        self.kernel = kernel
+        self.differentiable = differentiable
+
+    @cached_property
+    def compiled(self) -> Any:
+        return kernel_calls.hessian_product(self.kernel, self.differentiable)
+
+    def make_node(self, *inputs: Any) -> Apply:
+        variables = [in_double_precision(x) for x in inputs]
+        return Apply(self, variables, [variables[i].type() for i in self.differentiable])
+
+    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+        return [tuple(input_shapes[i]) for i in self.differentiable]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[False] * len(node.outputs) for _ in node.inputs]
+
+    def pullback(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        cotangents: Sequence[Variable],
+    ) -> list[Variable]:
+        raise NotImplementedError(
+            f"Third derivatives of {self.kernel} are not available; the log-density has first "
+            "and second derivatives."
+        )
+
+
+def _hessian_terms(
+    op: LogDensity | LogDensityPullback,
+    inputs: Sequence[Variable],
+    weights: Variable,
+    directions: dict[int, Variable],
+) -> list[Variable]:
+    def direction(position: int) -> Variable:
+        given = directions.get(position)
+        if given is None or isinstance(given.type, DisconnectedType):
+            return pt.zeros_like(inputs[position])
+        return given
+
+    return LogDensityHessianProduct(op.kernel, op.differentiable)(
+        *inputs, weights, *(direction(i) for i in op.differentiable), return_list=True
+    )
+
+
+def _scatter(
+    op: LogDensity | LogDensityPullback,
+    inputs: Sequence[Variable],
+    contributions: list[list[Variable]],
+) -> list[Variable]:
+    """Sum contributions (one per differentiable input) into one cotangent per input."""
+    cotangents: list[Variable] = [disconnected_type() for _ in inputs]
+    for k, position in enumerate(op.differentiable):
+        if contributions:
+            cotangents[position] = sum(
+                (terms[k] for terms in contributions[1:]), start=contributions[0][k]
+            )
+    return cotangents
+
+
+def in_double_precision(x: Any) -> TensorVariable:
+    """Return ``x`` as a tensor; floats become float64, integers and booleans stay."""
+    variable = pt.as_tensor_variable(x)
+    if variable.type.dtype.startswith("float") and variable.type.dtype != "float64":
+        return pt.cast(variable, "float64")
+    return variable
+
+
+def log_density(kernel: Kernel, *inputs: Any, batch_ndim: int) -> TensorVariable:
+    """Apply a JAX kernel as a log-density with gradients.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(*inputs)`` in JAX returns log-densities of shape ``inputs[0].shape[:batch_ndim]``,
+        one per independent unit. Hashable by value, and picklable.
+    *inputs : tensor_like
+        Inputs; those of floating dtype have gradients.
+    batch_ndim : int
+        Number of dimensions of the result.
+
+    Returns
+    -------
+    TensorVariable
+        The log-densities, ``-inf`` where the kernel returns NaN.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, pytensor.tensor as pt
+    >>> mu = pt.dscalar("mu")
+    >>> logp = log_density(lambda y, mu: -((y - mu) ** 2), pt.as_tensor([1.0, 3.0]), mu, batch_ndim=1)
+    >>> logp.eval({mu: 1.0})
+    array([-0., -4.])
+    """
+    variables = [in_double_precision(x) for x in inputs]
+    differentiable = tuple(
+        i for i, x in enumerate(variables) if x.type.dtype == "float64"
+    )
+    op = LogDensity(kernel, batch_ndim, differentiable, differentiable)
+    return op(*variables)

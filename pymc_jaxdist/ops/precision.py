@@ -1,0 +1,43 @@
+"""Double precision, whatever the user has or has not configured."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import jax
+
+# Importing PyTensor's JAX backend sets JAX's precision from floatX. It must happen before ours
+# looks, or a JAX kernel in a C or Numba graph would silently compute in single precision.
+import pytensor.link.jax.dispatch  # noqa: F401
+
+from pymc_jaxdist.errors import PrecisionError, compose_message
+
+__all__ = ["double_precision", "require_double_precision"]
+
+_nothing = nullcontext()
+
+
+def double_precision() -> AbstractContextManager:
+    """Return a context in which JAX computes in float64 (free when it already does)."""
+    if jax.config.jax_enable_x64:
+        return _nothing
+    return jax.enable_x64(True)
+
+
+def require_double_precision() -> None:
+    """Refuse to become part of a JAX computation that runs in float32.
+
+    Raises
+    ------
+    PrecisionError
+        If JAX is set to single precision. Inside somebody else's JAX function the precision
+        cannot be changed, only refused.
+    """
+    if not jax.config.jax_enable_x64:
+        raise PrecisionError(
+            compose_message(
+                "pymc_jaxdist in JAX mode",
+                "log-densities need double precision, and JAX is set to single precision.",
+                got="jax_enable_x64 = False",
+                expected="jax_enable_x64 = True",
+                suggestion='jax.config.update("jax_enable_x64", True), and floatX = "float64"',
+            )
+        )

@@ -1,0 +1,18 @@
+"""Settings of the whole test session.
+
+Nothing here imports JAX, PyTensor or PyMC: the number of host devices can only be chosen before
+JAX is first used, and tests that need several of them must find JAX untouched.
+"""
+
+import os
+
+import matplotlib
+from hypothesis import HealthCheck, settings
+
+matplotlib.use("Agg")
+
+# A first call compiles, which takes longer than any sensible deadline per example.
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=50, **COMMON)
+settings.register_profile("ci", max_examples=2000, derandomize=True, print_blob=True, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

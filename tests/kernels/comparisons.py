@@ -1,0 +1,38 @@
+"""What "equal" means, in one place."""
+
+import jax
+import numpy as np
+
+from pymc_jaxdist.kernels import marginal_log_likelihood
+
+#: Largest error relative to max(1, |reference|), for values and for exact derivatives.
+TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
+
+value = jax.jit(marginal_log_likelihood)
+
+
+def _weighted(ll, start, matrix, lengths, weights):
+    log_lik = marginal_log_likelihood(ll, start, matrix, lengths)
+    # Impossible sequences are -inf with zero gradient; in a sum they would hide the others.
+    return (weights * jax.numpy.where(log_lik > -jax.numpy.inf, log_lik, 0)).sum(), log_lik
+
+
+value_and_gradient = jax.jit(jax.value_and_grad(_weighted, (0, 1, 2), has_aux=True))
+
+
+def relative_error(actual, expected):
+    """Largest error relative to max(1, |expected|); equal infinities have error 0."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    assert not np.isnan(actual).any()
+    if actual.size == 0:
+        return 0.0
+    same = actual == expected
+    with np.errstate(invalid="ignore"):
+        error = np.abs(actual - expected) / np.maximum(1, np.abs(expected))
+    return float(np.max(np.where(same, 0, error)))
+
+
+def assert_close(actual, expected, tolerance=TOLERANCE["float64"]):
+    error = relative_error(actual, expected)
+    assert error <= tolerance, f"error {error:.2e} > {tolerance:.0e}\n{actual}\n{expected}"

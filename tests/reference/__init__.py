@@ -1,0 +1,1 @@
+"""What the package must agree with: NumPy and SciPy only, written from the textbook formula."""
