@@ -143,5 +143,3 @@ def reducible_matrix(rng, states, transient):
     matrix /= matrix.sum(axis=-1, keepdims=True)
     order = rng.permutation(states)
     return matrix[np.ix_(order, order)]
-
-

@@ -93,30 +93,23 @@ class EmissionDistribution:
             )
         return self._kernels[key]
 
-    def draw(
-        self, parameters: Sequence[TensorVariable], size: Sequence[Any]
-    ) -> TensorVariable:
+    def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
         return change_dist_size(self._with(parameters), tuple(size))
-
-    def batch_lengths(self, parameters: Sequence[TensorVariable]) -> tuple:
-        """Return the batch shape as a tuple of scalars."""
-        return tuple(self._with(parameters).shape)[: len(self.batch_shape)]
 
     def support_point(self, parameters: Sequence[TensorVariable]) -> TensorVariable:
         """Return a value inside the support for each batch entry."""
         return support_point(self._with(parameters))
 
     def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
-        return _substitute(
-            self._template, dict(zip(self._placeholders, parameters, strict=True))
-        )
+        return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
     def _value(self, distribution: TensorVariable, batch_ndim: int) -> TensorVariable:
         """Return an observation variable with a state axis of length 1: ``(..., T, 1[, D])``."""
         dtype = "int64" if self.discrete else distribution.dtype
         shape = (*[None] * batch_ndim, 1, *[None] * self.event_ndim)
         return TensorType(dtype, shape=shape)()
+
 
 def _refuse_non_distributions(distribution: Any, where: str) -> None:
     example = "emission=pm.Normal.dist(mu, sigma)"
@@ -207,7 +200,5 @@ def _is_baked(variable: Variable) -> bool:
     )
 
 
-def _substitute(
-    variable: TensorVariable, replacements: dict[Variable, Variable]
-) -> TensorVariable:
+def _substitute(variable: TensorVariable, replacements: dict[Variable, Variable]) -> TensorVariable:
     return clone_replace(variable, replace=replacements)

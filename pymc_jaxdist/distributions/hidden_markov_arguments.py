@@ -52,13 +52,13 @@ def prepare(
     data = None if observed is None else known_value(observed)
     if data is not None:
         checks.check_observed(where, data, emissions)
-    extent = _extent(where, shape, steps, emissions, transition_matrix)
+    initial = _initial_probs(where, initial_probs, transition_matrix)
+    extent = _extent(where, shape, steps, emissions, transition_matrix, initial)
     n_times = _static_length(extent.n_times)
     n_states = checks.check_transition_matrix(where, transition_matrix, n_times)
     checks.check_emissions(where, emissions, n_states, n_times)
 
     parameters = [transition_matrix]
-    initial = _initial_probs(where, initial_probs, transition_matrix)
     if initial is not None:
         checks.check_initial_probs(where, initial, transition_matrix, n_states)
         parameters.append(initial)
@@ -88,9 +88,9 @@ def prepare(
 
 
 class _Extent(NamedTuple):
-    """Lengths of the dimensions of a variable; ``shape`` is None if the batch is implied."""
+    """Lengths of the dimensions of a variable."""
 
-    shape: tuple | None
+    shape: tuple
     batch_shape: tuple
     n_times: Any
 
@@ -101,45 +101,87 @@ def _extent(
     steps: int | None,
     emissions: Sequence[EmissionDistribution],
     transition_matrix: TensorVariable,
+    initial_probs: TensorVariable | None,
 ) -> _Extent:
-    """Find the number of times T from whatever tells it."""
+    """Find the shape of the variable from whatever tells it."""
     event_ndim = 1 if len(emissions) > 1 else emissions[0].event_ndim
-    if shape is not None:
+    if shape is None:
+        n_times = steps if steps is not None else _implied_n_times(emissions, transition_matrix)
+        batch_shape = _implied_batch_shape(where, emissions, transition_matrix, initial_probs)
+        event_shape = (len(emissions),) if len(emissions) > 1 else emissions[0].event_shape
+        shape = (*batch_shape, n_times, *event_shape)
+    else:
         shape = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else (shape,)
-        if len(shape) < 1 + event_ndim:
-            raise ShapeError(
-                compose_message(
-                    where,
-                    "shape must be (..., T), or (..., T, D) for several channels.",
-                    got=str(shape),
-                )
+    if len(shape) < 1 + event_ndim:
+        raise ShapeError(
+            compose_message(
+                where,
+                "shape must be (..., T), or (..., T, D) for several channels.",
+                got=str(shape),
             )
-        n_times = shape[-1 - event_ndim]
-        if _static_length(n_times) == 0:
-            raise ShapeError(
-                compose_message(where, "a sequence needs at least one observation.", got="T = 0")
+        )
+    n_times = shape[-1 - event_ndim]
+    if n_times is None:
+        raise ShapeError(
+            compose_message(
+                where,
+                "the number of times T is not known.",
+                suggestion="steps=T, shape=(..., T), dims=... or observed=...",
             )
-        return _Extent(shape, shape[: len(shape) - 1 - event_ndim], n_times)
-    if steps is not None:
-        if isinstance(steps, int | np.integer) and steps < 1:
-            raise ShapeError(
-                compose_message(
-                    where, "a sequence needs at least one observation.", got=f"steps = {steps}"
-                )
+        )
+    static_n_times = _static_length(n_times)
+    if static_n_times is not None and static_n_times < 1:
+        raise ShapeError(
+            compose_message(
+                where, "a sequence needs at least one observation.", got=f"T = {static_n_times}"
             )
-        return _Extent(None, (), steps)
+        )
+    return _Extent(shape, shape[: len(shape) - 1 - event_ndim], n_times)
+
+
+def _implied_n_times(
+    emissions: Sequence[EmissionDistribution], transition_matrix: TensorVariable
+) -> int | None:
+    """Return T if a parameter that varies in time tells it."""
     for emission in emissions:
         if len(emission.batch_shape) > 1 and emission.batch_shape[-2] not in (None, 1):
-            return _Extent(None, (), emission.batch_shape[-2])
+            return emission.batch_shape[-2]
     if transition_matrix.type.ndim > 2 and transition_matrix.type.shape[-3] not in (None, 1):
-        return _Extent(None, (), transition_matrix.type.shape[-3] + 1)
-    raise ShapeError(
-        compose_message(
-            where,
-            "the number of times T is not known.",
-            suggestion="steps=T, shape=(..., T), dims=... or observed=...",
+        return transition_matrix.type.shape[-3] + 1
+    return None
+
+
+def _implied_batch_shape(
+    where: str,
+    emissions: Sequence[EmissionDistribution],
+    transition_matrix: TensorVariable,
+    initial_probs: TensorVariable | None,
+) -> tuple[int, ...]:
+    """Return the leading dimensions that the parameters broadcast to."""
+    shapes = [emission.batch_shape[:-2] for emission in emissions]
+    shapes.append(transition_matrix.type.shape[:-3])
+    if initial_probs is not None:
+        shapes.append(initial_probs.type.shape[:-1])
+    known = [tuple(n for n in shape if n is not None) for shape in shapes]
+    if known != shapes:
+        raise ShapeError(
+            compose_message(
+                where,
+                "the number of sequences is not known.",
+                got="parameters of unknown length",
+                suggestion="shape=(N, T), dims=... or observed=...",
+            )
         )
-    )
+    try:
+        return np.broadcast_shapes(*known)
+    except ValueError:
+        raise ShapeError(
+            compose_message(
+                where,
+                "the leading dimensions of the parameters do not broadcast.",
+                got=", ".join(str(shape) for shape in shapes),
+            )
+        ) from None
 
 
 def _static_length(length: Any) -> int | None:

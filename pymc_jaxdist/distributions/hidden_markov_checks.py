@@ -276,9 +276,7 @@ def check_lengths(
         )
 
 
-def check_allowed_states(
-    where: str, allowed_states: np.ndarray, n_states: int | None
-) -> None:
+def check_allowed_states(where: str, allowed_states: np.ndarray, n_states: int | None) -> None:
     """Check labels (integers, -1 for unknown) or a mask of allowed states."""
     if allowed_states.dtype == bool:
         if n_states is not None and allowed_states.shape[-1:] != (n_states,):
@@ -339,9 +337,7 @@ def check_log_likelihoods(
         )
     if shape[-2] == 0:
         raise ShapeError(
-            compose_message(
-                where, "a sequence needs at least one observation.", got="T = 0"
-            )
+            compose_message(where, "a sequence needs at least one observation.", got="T = 0")
         )
     return shape[-2]
 

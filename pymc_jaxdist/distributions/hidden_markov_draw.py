@@ -35,9 +35,6 @@ def draw_states(
     (..., T) tensor of int64
         State paths.
     """
-    batch_shape = tuple(batch_shape)
-    n_states = transition_matrix.shape[-1]
-    n_matrices = transition_matrix.shape[-3]
     # One uniform number an observation, compared with cumulative probabilities: the recursion
     # over time is then deterministic, and the graph has a single random variable.
     uniform = pm.Uniform.dist(0.0, 1.0, size=(n_times, *batch_shape))
@@ -49,21 +46,19 @@ def draw_states(
         dtype="int64",
     )
 
-    def step(t: Any, u: Any, state: Any, cumulative: Any) -> Any:
+    states = pt.arange(transition_matrix.shape[-1])
+
+    def step(t: Any, u: Any, state: Any, cumulative: Any, n_matrices: Any, states: Any) -> Any:
         matrix = cumulative[..., pt.minimum(t, n_matrices - 1), :, :]
-        row = pt.take_along_axis(
-            pt.broadcast_to(matrix, (*batch_shape, n_states, n_states - 1)),
-            state[..., None, None],
-            axis=-2,
-        )
-        return pt.sum(u[..., None] > row[..., 0, :], axis=-1, dtype="int64")
+        row = pt.sum(pt.eq(state[..., None], states)[..., None] * matrix, axis=-2)
+        return pt.sum(u[..., None] > row, axis=-1, dtype="int64")
 
     later = pytensor.scan(
         step,
         sequences=[pt.arange(n_times - 1), uniform[1:]],
         outputs_info=[first],
-        non_sequences=[cumulative],
-        strict=False,
+        non_sequences=[cumulative, transition_matrix.shape[-3], states],
+        strict=True,
         return_updates=False,
     )
     paths = pt.concatenate([first[None], later], axis=0)

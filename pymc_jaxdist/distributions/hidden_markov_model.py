@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
@@ -12,6 +13,7 @@ from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_draw import draw_states, select_state
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import log_density
+from pymc_jaxdist.ops.processes import prepare_process_starts
 
 __all__ = ["HiddenMarkovModel"]
 
@@ -35,8 +37,8 @@ class HiddenMarkovModel:
         Of draws and observations.
     n_times : int or None
         T, if it is fixed.
-    shape : tuple or None
-        Of the variable; None if it follows from the parameters.
+    shape : tuple
+        Of the variable.
     """
 
     parameters: list[TensorVariable]
@@ -47,7 +49,15 @@ class HiddenMarkovModel:
     may_be_missing: bool
     dtype: str
     n_times: int | None
-    shape: tuple | None
+    shape: tuple
+
+    def __post_init__(self) -> None:
+        # pm.sample chooses how to start its processes before it asks for the log-density.
+        prepare_process_starts()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        prepare_process_starts()
 
     @property
     def event_ndim(self) -> int:
@@ -64,16 +74,14 @@ class HiddenMarkovModel:
 
     def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
         """Return what makes a `pymc.CustomDist` of this model."""
-        arguments: dict[str, Any] = {
+        return {
             "dist": self.draw,
             "logp": self.logp,
             "support_point": self.support_point,
             "ndim_supp": 1 + self.event_ndim,
             "class_name": class_name,
+            "shape": self.shape,
         }
-        if self.shape is not None:
-            arguments["shape"] = self.shape
-        return arguments
 
     def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
         """Return one log-density per sequence."""
@@ -96,6 +104,9 @@ class HiddenMarkovModel:
     def draw(self, *parameters_and_size: Any) -> TensorVariable:
         """Return a random draw as a graph: states first, then what they emit."""
         *parameters, size = parameters_and_size
+        if isinstance(size, Constant) and size.data is None:
+            # PyMC asks once without a size, only to learn the number of dimensions.
+            return pt.cast(pm.Uniform.dist(size=(1,) * len(self.shape)), self.dtype)
         transition_matrix, initial_probs, _, _, emission_parameters, n_times = self._split(
             parameters
         )
@@ -103,9 +114,7 @@ class HiddenMarkovModel:
             transition_matrix = transition_matrix[None]
         if initial_probs is None:
             initial_probs = _stationary(transition_matrix[..., 0, :, :])
-        batch_shape = self._batch_shape(
-            size, transition_matrix, initial_probs, emission_parameters
-        )
+        batch_shape = tuple(size)
         states = draw_states(initial_probs, transition_matrix, batch_shape, n_times)
         n_states = transition_matrix.shape[-1]
         channels = [
@@ -152,27 +161,6 @@ class HiddenMarkovModel:
             emission_parameters,
             n_times,
         ]
-
-    def _batch_shape(
-        self,
-        size: Any,
-        transition_matrix: TensorVariable,
-        initial_probs: TensorVariable,
-        emission_parameters: Sequence[Sequence[TensorVariable]],
-    ) -> tuple:
-        if not _is_none(size):
-            return tuple(size)
-        shapes = [tuple(transition_matrix.shape)[:-3], tuple(initial_probs.shape)[:-1]]
-        for emission, own in zip(self.emissions, emission_parameters, strict=True):
-            n_leading = max(len(emission.batch_shape) - 2, 0)
-            shapes.append(emission.batch_lengths(own)[:n_leading])
-        if not any(shapes):
-            return ()
-        return tuple(pt.broadcast_shape(*shapes, arrays_are_shapes=True))
-
-
-def _is_none(size: Any) -> bool:
-    return size is None or getattr(size, "data", 0) is None
 
 
 def _stationary(transition_matrix: TensorVariable) -> TensorVariable:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-__all__ = ["Chain", "flatten_batch"]
+__all__ = ["Chain", "as_float", "flatten_batch"]
 
 
 class Chain(NamedTuple):
@@ -43,6 +43,19 @@ class Chain(NamedTuple):
     def shared(self) -> bool:
         """Whether one transition matrix serves all sequences."""
         return self.transition_matrix.shape[0] == 1
+
+
+def as_float(x: ArrayLike) -> jax.Array:
+    """Give an array of floats: the type of `x`, or the default one for integers.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> as_float(jnp.ones(2, dtype="float16")).dtype.name
+    'float16'
+    """
+    array = jnp.asarray(x)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
 def flatten_batch(
@@ -80,11 +93,8 @@ def flatten_batch(
     >>> chain.log_likelihoods.shape, chain.transition_matrix.shape, batch_shape
     ((10, 4, 3), (1, 1, 3, 3), (2, 5))
     """
-    ll, start, matrix = (
-        jnp.asarray(x) for x in (log_likelihoods, initial_probs, transition_matrix)
-    )
-    # The Python float turns integer arguments into the default floating point type.
-    dtype = jnp.result_type(ll, start, matrix, float)
+    ll, start, matrix = (as_float(x) for x in (log_likelihoods, initial_probs, transition_matrix))
+    dtype = jnp.result_type(ll, start, matrix)
     ll, start, matrix = ll.astype(dtype), start.astype(dtype), matrix.astype(dtype)
     limits = None if lengths is None else jnp.asarray(lengths)
     if matrix.ndim == 2:

@@ -188,10 +188,13 @@ def extended_counts(chain: Chain, use: jax.Array, weights: jax.Array) -> Expecte
     terms = _Terms.of(chain)
     filtered, _ = extended_forward(chain)
 
-    def share(part: Extended, total: Extended, on: jax.Array | None = None) -> jax.Array:
-        """Give the weighted part / total, and 0 for sequences that do not count."""
+    def share(
+        part: Extended, total: Extended, factor: Extended, on: jax.Array | None = None
+    ) -> jax.Array:
+        """Give the weighted derivative by `factor`, and 0 for sequences that do not count."""
         lanes = (1,) * (part.mantissa.ndim - 1) + (-1,)
-        ratio = part.over(jax.tree.map(lambda x: x.reshape(lanes), total))
+        whole = jax.tree.map(lambda x: x.reshape(lanes), total)
+        ratio = part.over(whole, factor.mantissa > 0)
         keep = use if on is None else use & on
         return jnp.where(keep.reshape(lanes), ratio * weights.reshape(lanes), 0)
 
@@ -202,15 +205,17 @@ def extended_counts(chain: Chain, use: jax.Array, weights: jax.Array) -> Expecte
         beta, so_far = carry
         own, emitted, before, on = at
         evidence = emitted.times(beta)
-        new = terms.matrix(own).times(evidence.at(None)).sum(axis=1)
+        matrix = terms.matrix(own)
+        new = matrix.times(evidence.at(None)).sum(axis=1)
         if on is not None:
             new = new.where(on[None], beta)
         both = before.times(new)
         total = both.sum(axis=0)
-        pairs = share(before.at((slice(None), None)).times(evidence.at(None)), total, on)
+        hops = before.at((slice(None), None)).times(evidence.at(None))
+        pairs = share(hops, total, matrix, on)
         if chain.shared:
             pairs = jnp.sum(pairs, axis=-1, keepdims=True)
-        states = share(both, total)
+        states = share(both, total, both)
         # Summed on the way if the matrix is constant in time, else collected.
         if chain.static:
             return (_rescale(new)[0], so_far + pairs), (states, None)
@@ -231,12 +236,12 @@ def extended_counts(chain: Chain, use: jax.Array, weights: jax.Array) -> Expecte
         reverse=True,
     )
     final = filtered.at(-1)
-    states = jnp.concatenate([states, share(final, final.sum(axis=0))[None]])
+    states = jnp.concatenate([states, share(final, final.sum(axis=0), final)[None]])
     if terms.active is not None:
         states = jnp.where(terms.active[:, None], states, 0)
     evidence = terms.emission.at(0).times(beta)
     total = terms.start.times(evidence).sum(axis=0)
-    first = share(evidence, total, terms.active_at(0))
+    first = share(evidence, total, terms.start, terms.active_at(0))
     if len(chain.initial_probs) == 1:
         first = jnp.sum(first, axis=-1, keepdims=True)
     pairs = summed[None] if collected is None else collected

@@ -88,14 +88,27 @@ class Extended(NamedTuple):
         size = lax.stop_gradient(jnp.where(total > 0, total, 1))
         return Extended(total / size, scale + jnp.log(size))
 
-    def over(self, divisor: Extended) -> jax.Array:
-        """Divide, as an ordinary number, saturating far below the largest float."""
-        ratio = self.mantissa / divisor.mantissa
-        return ratio * _bounded_exp(self.exponent - divisor.exponent)
+    def over(self, divisor: Extended, possible: jax.Array) -> jax.Array:
+        """Divide, as an ordinary number that stays finite.
+
+        Parameters
+        ----------
+        divisor : Extended
+        possible : Array of bool
+            Where the quotient is a derivative with respect to a positive number. That is at
+            most the inverse of the number. The derivative with respect to a zero can exceed
+            any float: it saturates at the square root of the largest float, so that it
+            remains finite when a caller multiplies it on the way to that zero.
+        """
+        largest = math.log(float(jnp.finfo(self.exponent.dtype).max))
+        # A million terms at the limit can be summed.
+        limit = jnp.where(possible, largest - math.log(1e6), largest / 2)
+        exponent = jnp.minimum(self.exponent - divisor.exponent, limit.astype(self.exponent.dtype))
+        return self.mantissa / divisor.mantissa * jnp.exp(exponent)
 
     def value(self) -> jax.Array:
         """Give ordinary numbers, which may underflow."""
-        return self.mantissa * _bounded_exp(self.exponent)
+        return self.mantissa * jnp.exp(self.exponent)
 
     def log(self) -> jax.Array:
         """Give the logarithm; -inf for zero."""
@@ -105,6 +118,5 @@ class Extended(NamedTuple):
 
 
 def _bounded_exp(x: jax.Array) -> jax.Array:
-    # The square root of the largest float: the derivative with respect to a structural zero
-    # can exceed any float, and must remain finite when a caller multiplies it by that zero.
+    # Only terms of mantissa 0 can be far above the scale of a sum; they must not become NaN.
     return jnp.exp(jnp.minimum(x, math.log(float(jnp.finfo(x.dtype).max)) / 2))

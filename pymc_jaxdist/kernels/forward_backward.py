@@ -231,8 +231,9 @@ def marginal_log_likelihood(
     Differentiable in reverse mode (``jax.grad``), and in forward over reverse mode
     (``jax.hessian``). Exact also where probabilities underflow. The derivative with respect
     to a structural zero of the parameters is what would be gained by permitting that
-    transition; it saturates at the square root of the largest float, and contributions
-    below the smallest float relative to the rest of the posterior are dropped.
+    transition. It saturates at the square root of the largest float, and is a lower bound
+    where paths that only it would open are improbable beyond the range of floats: no
+    parametrisation that keeps the zero a zero sees it.
 
     References
     ----------

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from pymc_jaxdist.kernels.chain import as_float
+
 __all__ = ["stationary_distribution"]
 
 # Up to this many states the elimination is written out, which lets XLA fuse its steps.
@@ -63,8 +65,7 @@ def stationary_distribution(transition_matrix: ArrayLike) -> jax.Array:
     >>> stationary_distribution(jnp.array([[0.5, 0.5, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 1.0]]))
     Array([0., 0., 1.], dtype=...)
     """
-    matrix = jnp.asarray(transition_matrix)
-    matrix = matrix.astype(jnp.result_type(matrix, float))
+    matrix = as_float(transition_matrix)
     states = matrix.shape[-1]
     if matrix.ndim < 2 or matrix.shape[-2] != states:
         raise ValueError(f"transition_matrix must have shape (..., K, K), got {matrix.shape}")

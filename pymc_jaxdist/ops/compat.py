@@ -22,7 +22,7 @@ class VersionedOp(Op):
     ``output_shapes(node, input_shapes)``.
     """
 
-    def L_op(  # noqa: N802  (the name PyTensor 2 calls)
+    def L_op(
         self,
         inputs: Sequence[Variable],
         outputs: Sequence[Variable],

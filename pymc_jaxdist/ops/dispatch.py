@@ -11,7 +11,6 @@ from pytensor.graph.replace import _vectorize_node
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import numba_funcify
 
-from pymc_jaxdist.ops import kernel_calls
 from pymc_jaxdist.ops.compat import numba_object_mode
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.log_density import (
@@ -70,11 +69,13 @@ def vectorize_log_density(op: LogDensity, node: Apply, *batched_inputs: Variable
 
     All inputs are broadcast, so that the gradient of the sum is that of each unit by itself.
     """
-    extra = [new.type.ndim - old.type.ndim for new, old in zip(batched_inputs, node.inputs)]
+    extra = [
+        new.type.ndim - old.type.ndim for new, old in zip(batched_inputs, node.inputs, strict=True)
+    ]
     ndim = max(extra)
     padded = [
         pt.expand_dims(x, axis=tuple(range(ndim - n))) if n < ndim else x
-        for x, n in zip(batched_inputs, extra)
+        for x, n in zip(batched_inputs, extra, strict=True)
     ]
     batch_shape = [_batch_length(padded, axis) for axis in range(ndim)]
     if ndim:

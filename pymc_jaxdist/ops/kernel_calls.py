@@ -7,6 +7,7 @@ value, never kept on an Op, so that Ops stay small to pickle and equal models sh
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,13 +39,8 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
     differentiable = tuple(differentiable)
 
     def evaluate(inputs: tuple) -> tuple[jax.Array, Callable]:
-        def of_differentiable(*moving: jax.Array) -> jax.Array:
-            full = list(inputs)
-            for position, argument in zip(differentiable, moving, strict=True):
-                full[position] = argument
-            return kernel(*full)
-
-        return jax.vjp(of_differentiable, *(inputs[i] for i in differentiable))
+        moving = (inputs[i] for i in differentiable)
+        return jax.vjp(_of_selected(kernel, inputs, differentiable), *moving)
 
     def impossible_is_minus_infinity(value: jax.Array) -> jax.Array:
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
@@ -86,12 +82,14 @@ def _interleave(moving: tuple, fixed: tuple, differentiable: tuple[int, ...]) ->
     )
 
 
-def _sum_of_selected(kernel: Kernel, inputs: Sequence, wrt: tuple[int, ...]) -> Callable:
-    def of_selected(*selected: jax.Array) -> jax.Array:
+def _of_selected(function: Callable, inputs: Sequence, wrt: tuple[int, ...]) -> Callable:
+    """Return a function as one of some of its inputs."""
+
+    def of_selected(*selected: jax.Array) -> Any:
         full = list(inputs)
         for position, argument in zip(wrt, selected, strict=True):
             full[position] = argument
-        return kernel(*full)
+        return function(*full)
 
     return of_selected
 
@@ -107,7 +105,7 @@ def value_and_gradients(
         if not wrt:
             return (safe_kernel(*inputs),)
         value, transpose = jax.vjp(
-            _sum_of_selected(safe_kernel, inputs, wrt), *(inputs[i] for i in wrt)
+            _of_selected(safe_kernel, inputs, wrt), *(inputs[i] for i in wrt)
         )
         return value, *transpose(jnp.ones_like(value))
 
@@ -124,7 +122,7 @@ def pullback(
     def call(*inputs_and_cotangent: jax.Array) -> tuple[jax.Array, ...]:
         *inputs, cotangent = inputs_and_cotangent
         value, transpose = jax.vjp(
-            _sum_of_selected(safe_kernel, inputs, differentiable),
+            _of_selected(safe_kernel, inputs, differentiable),
             *(inputs[i] for i in differentiable),
         )
         return transpose(jnp.broadcast_to(cotangent, value.shape))
@@ -148,7 +146,7 @@ def hessian_product(
     def call(*arguments: jax.Array) -> tuple[jax.Array, ...]:
         *inputs, weights = arguments[:-n_directions]
         directions = arguments[-n_directions:]
-        gradient = _sum_of_selected(
+        gradient = _of_selected(
             lambda *full: compiled_pullback(*full, weights), inputs, differentiable
         )
         moving = tuple(inputs[i] for i in differentiable)

@@ -15,6 +15,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.ops import kernel_calls
+from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
 from pymc_jaxdist.ops.kernel_calls import Kernel
@@ -44,6 +45,7 @@ class _KernelOp(VersionedOp):
     ) -> None:
         """Call the kernel once; the results are fresh writable NumPy arrays."""
         refuse_hanging_fork()
+        prepare_backend()
         with double_precision():
             arguments = list(inputs)
             for position, on_device in _constants_on_device(node):
@@ -330,13 +332,13 @@ def log_density(kernel: Kernel, *inputs: Any, batch_ndim: int) -> TensorVariable
     --------
     >>> import jax.numpy as jnp, pytensor.tensor as pt
     >>> mu = pt.dscalar("mu")
-    >>> logp = log_density(lambda y, mu: -((y - mu) ** 2), pt.as_tensor([1.0, 3.0]), mu, batch_ndim=1)
+    >>> logp = log_density(
+    ...     lambda y, mu: -((y - mu) ** 2), pt.as_tensor([1.0, 3.0]), mu, batch_ndim=1
+    ... )
     >>> logp.eval({mu: 1.0})
     array([-0., -4.])
     """
     variables = [in_double_precision(x) for x in inputs]
-    differentiable = tuple(
-        i for i, x in enumerate(variables) if x.type.dtype == "float64"
-    )
+    differentiable = tuple(i for i, x in enumerate(variables) if x.type.dtype == "float64")
     op = LogDensity(kernel, batch_ndim, differentiable, differentiable)
     return op(*variables)

@@ -10,10 +10,10 @@ import ast
 import multiprocessing
 import os
 import sys
-from multiprocessing import process
 from pathlib import Path
 
 from pymc_jaxdist.errors import ForkedProcessError, compose_message
+from pymc_jaxdist.ops.backend import jax_is_running
 
 __all__ = ["UNGUARDED_MAIN", "prepare_process_starts", "refuse_hanging_fork"]
 
@@ -73,12 +73,7 @@ def refuse_hanging_fork() -> None:
 
 def _note_fork() -> None:
     global _forked_while_jax_was_running
-    _forked_while_jax_was_running = _jax_is_running()
-
-
-def _jax_is_running() -> bool:
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    return bridge is not None and bool(bridge.backends_are_initialized())
+    _forked_while_jax_was_running = jax_is_running()
 
 
 def _unguarded_script() -> str | None:
@@ -87,9 +82,7 @@ def _unguarded_script() -> str | None:
     path = getattr(main, "__file__", None)
     if path is None or getattr(main, "__spec__", None) is not None:
         return None
-    if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:  # as multiprocessing does
-        path = os.path.join(process.ORIGINAL_DIR, path)
-    path = os.path.normpath(path)
+    path = os.path.normpath(os.path.abspath(path))
     try:
         statements = ast.parse(Path(path).read_bytes()).body
     except (OSError, SyntaxError, ValueError):

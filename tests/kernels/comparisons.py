@@ -33,6 +33,12 @@ def relative_error(actual, expected):
     return float(np.max(np.where(same, 0, error)))
 
 
+def log_space_rounding(ll):
+    """How far exponentials of the reference may be off: logarithms up to this size are rounded."""
+    size = np.abs(np.where(np.isfinite(ll), ll, 0)).max(axis=-1).sum(axis=-1).max(initial=0)
+    return TOLERANCE["float64"] + 4 * np.finfo(float).eps * float(size)
+
+
 def assert_close(actual, expected, tolerance=TOLERANCE["float64"]):
     error = relative_error(actual, expected)
     assert error <= tolerance, f"error {error:.2e} > {tolerance:.0e}\n{actual}\n{expected}"

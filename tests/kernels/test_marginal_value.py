@@ -10,7 +10,7 @@ from tests.strategies import ENUMERABLE, LONGER, Case, build_problem, problems
 
 
 def expected_values(problem, log_likelihood):
-    values = [0.0 if len(ll) == 0 else log_likelihood(ll, *rest) for ll, *rest in problem.sequences()]
+    values = [log_likelihood(*s) if len(s[0]) else 0.0 for s in problem.sequences()]
     return np.reshape(values, problem.batch)
 
 
@@ -85,33 +85,30 @@ def test_constant_matrices_repeated_in_time_equal_a_constant_matrix():
 
 def test_vmap_over_each_argument():
     ll, start, matrix, _ = build_problem(Case(6, 3, (4,), (4,), (4,)), 8)
-    batch = value(ll, start, matrix, None)
-    assert_close(jax.vmap(marginal_log_likelihood)(ll, start, matrix[:, 0]), batch)
-    one = value(ll, start[0], matrix[0], None)
-    mapped = jax.vmap(marginal_log_likelihood, (0, None, None))(ll, start[0], matrix[0, 0])
-    assert_close(mapped, one)
-    for axis, name in ((0, "ll"), (1, "start"), (2, "matrix")):
-        arguments = [ll[0], start[0], matrix[0, 0]]
-        arguments[axis] = (ll, start, matrix[:, 0])[axis]
-        axes = tuple(0 if k == axis else None for k in range(3))
-        mapped = jax.vmap(marginal_log_likelihood, axes)(*arguments)
-        for k in range(4):
-            arguments[axis] = (ll, start, matrix[:, 0])[axis][k]
-            assert_close(mapped[k], value(*arguments, None), 1e-12), name
+    batches = ll, start, matrix[:, 0]
+    for mapped_one in range(3):
+        axes = tuple(0 if k == mapped_one else None for k in range(3))
+        arguments = [x if k == mapped_one else x[0] for k, x in enumerate(batches)]
+        mapped = jax.jit(jax.vmap(marginal_log_likelihood, axes))(*arguments)
+        for n in range(4):
+            single = [x[n] if k == mapped_one else x[0] for k, x in enumerate(batches)]
+            assert_close(mapped[n], value(*single, None))
 
 
 def test_vmap_over_lengths():
     ll, start, matrix, _ = build_problem(Case(6, 3), 9)
-    mapped = jax.vmap(marginal_log_likelihood, (None, None, None, 0))
+    mapped = jax.jit(jax.vmap(marginal_log_likelihood, (None, None, None, 0)))
     lengths = jnp.arange(7)
     expected = [value(ll, start, matrix, n) for n in lengths]
     assert_close(mapped(ll, start, matrix, lengths), np.array(expected))
 
 
 def test_integer_arguments_become_floats():
-    assert_close(value(np.zeros((3, 1), dtype=int), np.ones(1, int), np.ones((1, 1), int), None), 0.0)
+    integers = np.zeros((3, 1), int), np.ones(1, int), np.ones((1, 1), int)
+    assert_close(value(*integers, None), 0.0)
 
 
 def test_rows_need_not_sum_to_one():
     ll, start, matrix, _ = build_problem(Case(6, 3), 10)
-    assert_close(value(ll, 2 * start, 3 * matrix, None), reference.log_likelihood(ll, 2 * start, 3 * matrix))
+    arguments = ll, 2 * start, 3 * matrix
+    assert_close(value(*arguments, None), reference.log_likelihood(*arguments))

@@ -52,6 +52,4 @@ def reference_hessian(y, mu, log_sigma):
     mu_mu = -np.full(len(y), y.shape[1] / sigma**2)
     mu_sigma = (-2 * z / sigma).sum(-1)
     sigma_sigma = (-2 * z**2).sum(-1)
-    return np.stack(
-        [np.stack([mu_mu, mu_sigma], -1), np.stack([mu_sigma, sigma_sigma], -1)], -2
-    )
+    return np.stack([np.stack([mu_mu, mu_sigma], -1), np.stack([mu_sigma, sigma_sigma], -1)], -2)

@@ -13,8 +13,7 @@ from pytensor.gradient import DisconnectedInputError, hessian, jacobian
 from pytensor.graph.replace import vectorize_graph
 
 from pymc_jaxdist.errors import PrecisionError
-from pymc_jaxdist.ops import LogDensity, log_density
-from pymc_jaxdist.ops import kernel_calls
+from pymc_jaxdist.ops import LogDensity, kernel_calls, log_density
 from pymc_jaxdist.ops.log_density import LogDensityPullback
 from tests.ops.counting_kernel import (
     CountingNormal,
@@ -181,7 +180,7 @@ def test_vectorising_does_not_loop(kernel):
 
 
 def test_outputs_are_writable(graph):
-    inputs, logp = graph
+    _, logp = graph
     node = logp.owner
     storage = [[None] for _ in node.outputs]
     node.op.perform(node, [Y, np.array(0.3), np.array(-0.2)], storage)

@@ -98,3 +98,22 @@ def stationary_distribution(matrix):
     values, vectors = np.linalg.eig(matrix.T)
     vector = np.real(vectors[:, np.argmin(np.abs(values - 1))])
     return vector / vector.sum()
+
+
+def scaled_gradient(ll, start, matrix):
+    """`log_likelihood` and `gradient` of a long series with a constant matrix, by scaling."""
+    top = ll.max(axis=1)
+    emission = np.exp(ll - top[:, None])
+    alpha, norm = np.empty_like(ll), np.empty(len(ll))
+    predicted = start
+    for t in range(len(ll)):
+        raw = predicted * emission[t]
+        norm[t] = raw.sum()
+        alpha[t] = raw / norm[t]
+        predicted = alpha[t] @ matrix
+    beta = np.ones_like(ll)
+    for t in range(len(ll) - 1, 0, -1):
+        beta[t - 1] = matrix @ (emission[t] * beta[t]) / norm[t]
+    evidence = emission * beta / norm[:, None]
+    pairs = alpha[:-1].T @ evidence[1:]
+    return np.sum(np.log(norm) + top), (alpha * beta, evidence[0], pairs)
