@@ -79,19 +79,26 @@ class EmissionDistribution:
         """
         key = (batch_ndim, *(p.type for p in parameters))
         if key not in self._kernels:
-            placeholders = [p.type() for p in parameters]
-            distribution = self._with(placeholders)
-            value = self._value(distribution, batch_ndim)
-            log_density = pm.logp(distribution, value)
-            graph = FunctionGraph([value, *placeholders], [log_density], clone=True)
-            dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
             self._kernels[key] = Emission(
-                InnerGraph(graph.inputs, graph.outputs),
-                n_parameters=len(placeholders),
+                log_density=self._graph(batch_ndim, parameters, state_length=1),
+                log_density_by_state=self._graph(batch_ndim, parameters, state_length=None),
+                n_parameters=len(parameters),
                 event_ndim=self.event_ndim,
                 discrete=self.discrete,
             )
         return self._kernels[key]
+
+    def _graph(
+        self, batch_ndim: int, parameters: Sequence[TensorVariable], state_length: int | None
+    ) -> InnerGraph:
+        """Return the log-density as a JAX function of a value and the parameters."""
+        placeholders = [p.type() for p in parameters]
+        distribution = self._with(placeholders)
+        value = self._value(distribution, batch_ndim, state_length)
+        log_density = pm.logp(distribution, value)
+        graph = FunctionGraph([value, *placeholders], [log_density], clone=True)
+        dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
+        return InnerGraph(graph.inputs, graph.outputs)
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
@@ -104,10 +111,12 @@ class EmissionDistribution:
     def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
-    def _value(self, distribution: TensorVariable, batch_ndim: int) -> TensorVariable:
-        """Return an observation variable with a state axis of length 1: ``(..., T, 1[, D])``."""
+    def _value(
+        self, distribution: TensorVariable, batch_ndim: int, state_length: int | None = 1
+    ) -> TensorVariable:
+        """Return an observation variable with an axis for the states: ``(..., T, 1[, D])``."""
         dtype = "int64" if self.discrete else distribution.dtype
-        shape = (*[None] * batch_ndim, 1, *[None] * self.event_ndim)
+        shape = (*[None] * batch_ndim, state_length, *[None] * self.event_ndim)
         return TensorType(dtype, shape=shape)()
 
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pymc_jaxdist.kernels.lazy import run_if_any
+
 __all__ = ["Emission"]
+
+LogDensity = Callable[..., tuple[jax.Array, ...]]
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,9 @@ class Emission:
         ``(value, *parameters) -> (log_density,)`` in JAX, where ``value`` has shape
         ``(..., T, 1)`` (or ``(..., T, 1, D)`` for a multivariate emission) and the result
         broadcasts against ``(..., T, K)``. Hashable by value.
+    log_density_by_state : callable
+        The same for a ``value`` of shape ``(..., T, K)`` or ``(..., T, K, D)``, which may differ
+        between states.
     n_parameters : int
         Number of parameters.
     event_ndim : int
@@ -27,7 +35,8 @@ class Emission:
         Whether the support is a set of integers.
     """
 
-    log_density: Callable[..., tuple[jax.Array, ...]]
+    log_density: LogDensity
+    log_density_by_state: LogDensity
     n_parameters: int
     event_ndim: int
     discrete: bool
@@ -53,7 +62,6 @@ class Emission:
             support (for example not an integer), or only partly missing.
         """
         event_axes = tuple(range(-self.event_ndim, 0))
-        state_axis = -1 - self.event_ndim
         missing = jnp.zeros(value.shape[: value.ndim - self.event_ndim], dtype=bool)
         impossible = missing
         if jnp.issubdtype(value.dtype, jnp.floating):
@@ -64,25 +72,95 @@ class Emission:
             # A value of the support stands in, so that nothing undefined enters the gradient.
             value = jnp.where(
                 jnp.expand_dims(missing | impossible, event_axes),
-                _first_present(value, missing | impossible, self.event_ndim, self.discrete),
+                self._first_present(value, missing | impossible),
                 value,
             )
             if self.discrete:
                 whole = jnp.round(value)
                 impossible |= jnp.any(value != whole, axis=event_axes)
                 value = whole.astype(int)
-        (log_density,) = self.log_density(jnp.expand_dims(value, state_axis), *parameters)
+        log_density = self._differentiable_log_density(value, parameters)
         log_density = jnp.where(missing[..., None], 0.0, log_density)
         return jnp.where(impossible[..., None], -jnp.inf, log_density)
 
+    def _first_present(self, value: jax.Array, absent: jax.Array) -> jax.Array:
+        """Return the first observation that is there, or a number many supports contain."""
+        rows = self._rows(value)
+        is_absent = absent.reshape(-1)
+        stand_in = 1.0 if self.discrete else 0.5
+        first = rows[jnp.argmin(is_absent)]
+        return jnp.where(jnp.all(is_absent), stand_in, first).astype(value.dtype)
 
-def _first_present(
-    value: jax.Array, absent: jax.Array, event_ndim: int, discrete: bool
-) -> jax.Array:
-    """Return the first observation that is there, or a number many supports contain."""
-    rows = value.reshape(-1, *value.shape[value.ndim - event_ndim :])
-    is_absent = absent.reshape(-1)
-    if rows.shape[0] == 0:
-        return jnp.zeros(rows.shape[1:], dtype=value.dtype)
-    first = rows[jnp.argmin(is_absent)]
-    return jnp.where(jnp.all(is_absent), 1.0 if discrete else 0.5, first).astype(value.dtype)
+    def _rows(self, value: jax.Array) -> jax.Array:
+        return value.reshape(-1, *value.shape[value.ndim - self.event_ndim :])
+
+    def _differentiable_log_density(
+        self, value: jax.Array, parameters: tuple[jax.Array, ...]
+    ) -> jax.Array:
+        """Evaluate the density, with a gradient that stays finite outside the support.
+
+        Where a state cannot have emitted an observation, the log-density is ``-inf``, its
+        cotangent 0, and its derivative often infinite (that of ``(a - 1) log y`` at ``y = 0``):
+        the chain rule gives 0 * inf = NaN, for the whole parameter. If that happened, the
+        gradient is computed again with values inside the support in those places.
+        """
+        state_axis = -1 - self.event_ndim
+
+        def direct(value: jax.Array, *parameters: jax.Array) -> jax.Array:
+            return self.log_density(jnp.expand_dims(value, state_axis), *parameters)[0]
+
+        def forward(value: jax.Array, *parameters: jax.Array) -> tuple:
+            log_density, transpose = jax.vjp(direct, value, *parameters)
+            return log_density, (transpose, log_density, value, parameters)
+
+        def backward(residuals: tuple, cotangent: jax.Array) -> tuple:
+            transpose, log_density, value, parameters = residuals
+
+            def again() -> tuple:
+                return self._gradient_inside_support(log_density, value, parameters, cotangent)
+
+            gradients = transpose(cotangent)
+            arrays = [g for g in gradients if g.dtype != jax.dtypes.float0]
+            undefined = jnp.any(jnp.stack([jnp.any(jnp.isnan(g)) for g in arrays]))
+            return _run_on_arrays(undefined, again, gradients)
+
+        differentiable = jax.custom_vjp(direct)
+        differentiable.defvjp(forward, backward)
+        return differentiable(value, *parameters)
+
+    def _gradient_inside_support(
+        self,
+        log_density: jax.Array,
+        value: jax.Array,
+        parameters: tuple[jax.Array, ...],
+        cotangent: jax.Array,
+    ) -> tuple:
+        outside = log_density == -jnp.inf
+        n_states = log_density.shape[-1]
+        # For each state the observation it explains best is surely in its support.
+        best = jnp.argmax(log_density.reshape(-1, n_states), axis=0)
+        inside = self._rows(value)[best]
+
+        def by_state(value: jax.Array, *parameters: jax.Array) -> jax.Array:
+            spread = jnp.where(
+                jnp.expand_dims(outside, tuple(range(-self.event_ndim, 0))),
+                inside,
+                jnp.expand_dims(value, -1 - self.event_ndim),
+            )
+            return self.log_density_by_state(spread, *parameters)[0]
+
+        _, transpose = jax.vjp(by_state, value, *parameters)
+        return transpose(jnp.where(outside, 0.0, cotangent))
+
+
+def _run_on_arrays(flag: jax.Array, compute: Callable, default: tuple) -> tuple:
+    """Apply `run_if_any` to a tuple in which integer inputs have cotangents of type float0."""
+
+    def is_array(gradient: Any) -> bool:
+        return gradient.dtype != jax.dtypes.float0
+
+    def of_arrays(_: tuple) -> tuple:
+        return tuple(filter(is_array, compute()))
+
+    arrays = iter(run_if_any(flag, of_arrays, tuple(filter(is_array, default))))
+    return tuple(next(arrays) if is_array(gradient) else gradient for gradient in default)

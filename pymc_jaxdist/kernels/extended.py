@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pymc_jaxdist.kernels.accurate_sum import accurate_sum
 from pymc_jaxdist.kernels.chain import Chain
 from pymc_jaxdist.kernels.extended_range import Extended
 from pymc_jaxdist.kernels.orientation import SequencesLast
-from pymc_jaxdist.kernels.scaled import pairwise_sum
 
 __all__ = ["ExpectedCounts", "extended_counts", "extended_forward", "extended_log_likelihood"]
 
@@ -148,7 +148,7 @@ def extended_log_likelihood(chain: Chain) -> jax.Array:
     [-800.693]
     """
     filtered, log_scale = extended_forward(chain)
-    return filtered.at(-1).sum(axis=0).log() + pairwise_sum(log_scale)
+    return filtered.at(-1).sum(axis=0).log() + accurate_sum(log_scale)
 
 
 def extended_counts(chain: Chain, use: jax.Array, weights: jax.Array) -> ExpectedCounts:

@@ -28,12 +28,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pymc_jaxdist.kernels.accurate_sum import accurate_sum
 from pymc_jaxdist.kernels.chain import Chain
 from pymc_jaxdist.kernels.orientation import Orientation, orientation
 
 __all__ = [
     "ScaledForward",
-    "pairwise_sum",
     "scaled_backward",
     "scaled_emissions",
     "scaled_forward",
@@ -62,22 +62,6 @@ class ScaledForward(NamedTuple):
     emission: jax.Array
     normaliser: jax.Array
     log_likelihood: jax.Array
-
-
-def pairwise_sum(x: jax.Array) -> jax.Array:
-    """Sum over the first axis in a tree, so that rounding grows with log T, not T.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> print(pairwise_sum(jnp.arange(100.0)))
-    4950.0
-    """
-    while x.shape[0] > 32:
-        half = x.shape[0] // 2
-        pairs = x[:half] + x[half : 2 * half]
-        x = pairs if x.shape[0] % 2 == 0 else pairs.at[0].add(x[-1])
-    return jnp.sum(x, axis=0)
 
 
 def _matrices(
@@ -150,7 +134,7 @@ def scan_forward(chain: Chain, emission: jax.Array, emit: _Emit) -> tuple[jax.Ar
 
 def _summed(chain: Chain, normaliser: jax.Array, top: jax.Array) -> jax.Array:
     terms = jnp.log(normaliser) + top
-    return pairwise_sum(terms if chain.active is None else jnp.where(chain.active.T, terms, 0))
+    return accurate_sum(terms if chain.active is None else jnp.where(chain.active.T, terms, 0))
 
 
 def scaled_log_likelihood(chain: Chain) -> jax.Array:

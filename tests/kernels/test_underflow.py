@@ -12,7 +12,7 @@ from pymc_jaxdist.kernels.chain import Chain, flatten_batch
 from pymc_jaxdist.kernels.extended import extended_counts, extended_log_likelihood
 from pymc_jaxdist.kernels.forward_backward import Residuals, _scaled_counts, forward_rule
 from pymc_jaxdist.kernels.lazy import run_if_any
-from pymc_jaxdist.kernels.scaled import pairwise_sum, scaled_log_likelihood
+from pymc_jaxdist.kernels.scaled import scaled_log_likelihood
 from pymc_jaxdist.kernels.underflow import may_have_lost_mass
 from tests.kernels.comparisons import (
     assert_close,
@@ -274,8 +274,3 @@ def test_vmap_mixes_flagged_and_unflagged_chains():
 def test_smoothing_survives_a_reversal():
     ll = np.array([[0, -800], [0, 0], [-900, 0]], dtype=float)
     assert_close(smoothed_probs(ll, np.ones(2) / 2, np.eye(2)), np.array([[0.0, 1.0]] * 3))
-
-
-def test_pairwise_sum_of_float32():
-    terms = np.random.default_rng(0).normal(-1.4, size=100_001).astype(np.float32)
-    assert abs(float(pairwise_sum(jnp.asarray(terms))) - terms.astype(float).sum()) < 1e-2
