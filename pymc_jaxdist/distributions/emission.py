@@ -79,26 +79,27 @@ class EmissionDistribution:
         """
         key = (batch_ndim, *(p.type for p in parameters))
         if key not in self._kernels:
+            inputs, outputs = self._log_density(batch_ndim, parameters)
             self._kernels[key] = Emission(
-                log_density=self._graph(batch_ndim, parameters, state_length=1),
-                log_density_by_state=self._graph(batch_ndim, parameters, state_length=None),
+                log_density=InnerGraph(inputs, outputs),
+                finite_slope_log_density=InnerGraph(inputs, outputs, finite_derivatives=True),
                 n_parameters=len(parameters),
                 event_ndim=self.event_ndim,
                 discrete=self.discrete,
             )
         return self._kernels[key]
 
-    def _graph(
-        self, batch_ndim: int, parameters: Sequence[TensorVariable], state_length: int | None
-    ) -> InnerGraph:
-        """Return the log-density as a JAX function of a value and the parameters."""
+    def _log_density(
+        self, batch_ndim: int, parameters: Sequence[TensorVariable]
+    ) -> tuple[list[Variable], list[Variable]]:
+        """Return the graph of the log-density: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
         distribution = self._with(placeholders)
-        value = self._value(distribution, batch_ndim, state_length)
+        value = self._value(distribution, batch_ndim)
         log_density = pm.logp(distribution, value)
         graph = FunctionGraph([value, *placeholders], [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
-        return InnerGraph(graph.inputs, graph.outputs)
+        return graph.inputs, graph.outputs
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
@@ -111,12 +112,10 @@ class EmissionDistribution:
     def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
-    def _value(
-        self, distribution: TensorVariable, batch_ndim: int, state_length: int | None = 1
-    ) -> TensorVariable:
+    def _value(self, distribution: TensorVariable, batch_ndim: int) -> TensorVariable:
         """Return an observation variable with an axis for the states: ``(..., T, 1[, D])``."""
         dtype = "int64" if self.discrete else distribution.dtype
-        shape = (*[None] * batch_ndim, state_length, *[None] * self.event_ndim)
+        shape = (*[None] * batch_ndim, 1, *[None] * self.event_ndim)
         return TensorType(dtype, shape=shape)()
 
 
@@ -169,7 +168,9 @@ def _is_random(variable: Variable) -> bool:
 
 def _direct_inputs(distribution: TensorVariable) -> Iterator[Variable]:
     """Yield the parameters of a distribution and of the distributions it is made of."""
-    size = distribution.owner.op.size_param(distribution.owner)
+    op = distribution.owner.op
+    has_size = isinstance(op, RandomVariable) or op.extended_signature is not None
+    size = op.size_param(distribution.owner) if has_size else None
     for variable in distribution.owner.inputs:
         if variable is size:
             continue

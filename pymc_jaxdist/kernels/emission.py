@@ -24,9 +24,8 @@ class Emission:
         ``(value, *parameters) -> (log_density,)`` in JAX, where ``value`` has shape
         ``(..., T, 1)`` (or ``(..., T, 1, D)`` for a multivariate emission) and the result
         broadcasts against ``(..., T, K)``. Hashable by value.
-    log_density_by_state : callable
-        The same for a ``value`` of shape ``(..., T, K)`` or ``(..., T, K, D)``, which may differ
-        between states.
+    finite_slope_log_density : callable
+        The same function, differentiated with infinite derivatives counted as 0.
     n_parameters : int
         Number of parameters.
     event_ndim : int
@@ -36,7 +35,7 @@ class Emission:
     """
 
     log_density: LogDensity
-    log_density_by_state: LogDensity
+    finite_slope_log_density: LogDensity
     n_parameters: int
     event_ndim: int
     discrete: bool
@@ -85,39 +84,41 @@ class Emission:
 
     def _first_present(self, value: jax.Array, absent: jax.Array) -> jax.Array:
         """Return the first observation that is there, or a number many supports contain."""
-        rows = self._rows(value)
+        rows = value.reshape(-1, *value.shape[value.ndim - self.event_ndim :])
         is_absent = absent.reshape(-1)
         stand_in = 1.0 if self.discrete else 0.5
         first = rows[jnp.argmin(is_absent)]
         return jnp.where(jnp.all(is_absent), stand_in, first).astype(value.dtype)
 
-    def _rows(self, value: jax.Array) -> jax.Array:
-        return value.reshape(-1, *value.shape[value.ndim - self.event_ndim :])
-
     def _differentiable_log_density(
         self, value: jax.Array, parameters: tuple[jax.Array, ...]
     ) -> jax.Array:
-        """Evaluate the density, with a gradient that stays finite outside the support.
+        """Evaluate the density, with a gradient without NaN.
 
         Where a state cannot have emitted an observation, the log-density is ``-inf``, its
         cotangent 0, and its derivative often infinite (that of ``(a - 1) log y`` at ``y = 0``):
-        the chain rule gives 0 * inf = NaN, for the whole parameter. If that happened, the
-        gradient is computed again with values inside the support in those places.
+        the chain rule gives 0 * inf = NaN, for the whole parameter. Branches of a distribution
+        that are not taken do the same. If it happened, the gradient is computed again with
+        infinite derivatives counted as 0.
         """
         state_axis = -1 - self.event_ndim
 
         def direct(value: jax.Array, *parameters: jax.Array) -> jax.Array:
             return self.log_density(jnp.expand_dims(value, state_axis), *parameters)[0]
 
+        def with_finite_slopes(value: jax.Array, *parameters: jax.Array) -> jax.Array:
+            spread = jnp.expand_dims(value, state_axis)
+            return self.finite_slope_log_density(spread, *parameters)[0]
+
         def forward(value: jax.Array, *parameters: jax.Array) -> tuple:
             log_density, transpose = jax.vjp(direct, value, *parameters)
-            return log_density, (transpose, log_density, value, parameters)
+            return log_density, (transpose, value, parameters)
 
         def backward(residuals: tuple, cotangent: jax.Array) -> tuple:
-            transpose, log_density, value, parameters = residuals
+            transpose, value, parameters = residuals
 
             def again() -> tuple:
-                return self._gradient_inside_support(log_density, value, parameters, cotangent)
+                return jax.vjp(with_finite_slopes, value, *parameters)[1](cotangent)
 
             gradients = transpose(cotangent)
             arrays = [g for g in gradients if g.dtype != jax.dtypes.float0]
@@ -127,30 +128,6 @@ class Emission:
         differentiable = jax.custom_vjp(direct)
         differentiable.defvjp(forward, backward)
         return differentiable(value, *parameters)
-
-    def _gradient_inside_support(
-        self,
-        log_density: jax.Array,
-        value: jax.Array,
-        parameters: tuple[jax.Array, ...],
-        cotangent: jax.Array,
-    ) -> tuple:
-        outside = log_density == -jnp.inf
-        n_states = log_density.shape[-1]
-        # For each state the observation it explains best is surely in its support.
-        best = jnp.argmax(log_density.reshape(-1, n_states), axis=0)
-        inside = self._rows(value)[best]
-
-        def by_state(value: jax.Array, *parameters: jax.Array) -> jax.Array:
-            spread = jnp.where(
-                jnp.expand_dims(outside, tuple(range(-self.event_ndim, 0))),
-                inside,
-                jnp.expand_dims(value, -1 - self.event_ndim),
-            )
-            return self.log_density_by_state(spread, *parameters)[0]
-
-        _, transpose = jax.vjp(by_state, value, *parameters)
-        return transpose(jnp.where(outside, 0.0, cotangent))
 
 
 def _run_on_arrays(flag: jax.Array, compute: Callable, default: tuple) -> tuple:
@@ -162,5 +139,6 @@ def _run_on_arrays(flag: jax.Array, compute: Callable, default: tuple) -> tuple:
     def of_arrays(_: tuple) -> tuple:
         return tuple(filter(is_array, compute()))
 
-    arrays = iter(run_if_any(flag, of_arrays, tuple(filter(is_array, default))))
+    settled: tuple = run_if_any(flag, of_arrays, tuple(filter(is_array, default)))
+    arrays = iter(settled)
     return tuple(next(arrays) if is_array(gradient) else gradient for gradient in default)

@@ -108,7 +108,7 @@ class Extended(NamedTuple):
 
     def value(self) -> jax.Array:
         """Give ordinary numbers, which may underflow."""
-        return self.mantissa * jnp.exp(self.exponent)
+        return self.mantissa * _bounded_exp(self.exponent)
 
     def log(self) -> jax.Array:
         """Give the logarithm; -inf for zero."""
@@ -118,5 +118,5 @@ class Extended(NamedTuple):
 
 
 def _bounded_exp(x: jax.Array) -> jax.Array:
-    # Only terms of mantissa 0 can be far above the scale of a sum; they must not become NaN.
+    # Only numbers with mantissa 0 can be far above the scale; they must not become NaN.
     return jnp.exp(jnp.minimum(x, math.log(float(jnp.finfo(x.dtype).max)) / 2))

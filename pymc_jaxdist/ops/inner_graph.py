@@ -11,6 +11,8 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.jax.dispatch import jax_funcify
 
+from pymc_jaxdist.ops.finite_derivatives import make_derivatives_finite
+
 __all__ = ["InnerGraph"]
 
 
@@ -26,6 +28,9 @@ class InnerGraph:
         Inputs of the graph, in the order of the arguments.
     outputs : sequence of Variable
         Outputs. Everything they depend on must be an input or a constant.
+    finite_derivatives : bool
+        Whether infinite derivatives of elementwise operations count as 0, so that branches not
+        taken leave no NaN in a gradient; somewhat slower.
 
     Examples
     --------
@@ -39,16 +44,24 @@ class InnerGraph:
     9.0
     """
 
-    def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable]) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        finite_derivatives: bool = False,
+    ) -> None:
         self.fgraph = FunctionGraph(list(inputs), list(outputs), clone=True)
-        self.structure = _structure(self.fgraph)
+        self.finite_derivatives = finite_derivatives
+        self.structure = (finite_derivatives, _structure(self.fgraph))
         self._hash = hash(self.structure)
 
     @cached_property
     def function(self) -> Callable[..., tuple[jax.Array, ...]]:
         """The JAX function of the rewritten graph."""
         rewritten = self.fgraph.clone()
-        get_mode("JAX").optimizer.rewrite(rewritten)
+        get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
+        if self.finite_derivatives:
+            make_derivatives_finite(rewritten)
         # The first call comes while a kernel is traced; the constants must outlive that trace.
         with jax.ensure_compile_time_eval():
             return jax_funcify(rewritten)
@@ -66,14 +79,14 @@ class InnerGraph:
 
     def __reduce__(self) -> tuple:
         # The structure holds hashes of this process, and JAX functions do not pickle.
-        return _restore, (self.fgraph,)
+        return _restore, (self.fgraph, self.finite_derivatives)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.fgraph.apply_nodes)} nodes)"
 
 
-def _restore(fgraph: FunctionGraph) -> InnerGraph:
-    return InnerGraph(fgraph.inputs, fgraph.outputs)
+def _restore(fgraph: FunctionGraph, finite_derivatives: bool) -> InnerGraph:
+    return InnerGraph(fgraph.inputs, fgraph.outputs, finite_derivatives)
 
 
 def _structure(fgraph: FunctionGraph) -> Hashable:

