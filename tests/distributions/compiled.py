@@ -12,6 +12,11 @@ from pytensor.compile.mode import Mode
 FAST = Mode(linker="py", optimizer="fast_compile")
 
 
+def interpreted():
+    """Return a context in which PyMC compiles everything in that mode."""
+    return pytensor.config.change_flags(mode=FAST)
+
+
 def evaluate(*graphs, mode=FAST):
     """Compile graphs without inputs and evaluate them."""
     results = pytensor.function([], list(graphs), mode=mode, on_unused_input="ignore")()
