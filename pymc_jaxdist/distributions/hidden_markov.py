@@ -129,7 +129,8 @@ class MarginalHMM:
         if shape is None and dims is not None:
             shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
         elif shape is None and observed is not None:
-            shape = tuple(observed.shape)
+            static = enumerate(observed.type.shape)
+            shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
         model = prepare(
             where,
             emission,

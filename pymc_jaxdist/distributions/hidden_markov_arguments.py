@@ -55,8 +55,12 @@ def prepare(
     initial = _initial_probs(where, initial_probs, transition_matrix)
     extent = _extent(where, shape, steps, emissions, transition_matrix, initial)
     n_times = _static_length(extent.n_times)
-    n_states = checks.check_transition_matrix(where, transition_matrix, n_times)
-    checks.check_emissions(where, emissions, n_states, n_times)
+    # Data that can be replaced are checked as they are now.
+    sequence_shape = tuple(_static_length(n) for n in (*extent.batch_shape, extent.n_times))
+    if data is not None:
+        sequence_shape = data.shape[: len(sequence_shape)]
+    n_states = checks.check_transition_matrix(where, transition_matrix, sequence_shape[-1])
+    checks.check_emissions(where, emissions, n_states, sequence_shape[-1])
 
     parameters = [transition_matrix]
     if initial is not None:
@@ -64,11 +68,13 @@ def prepare(
         parameters.append(initial)
     if lengths is not None:
         lengths = pt.as_tensor_variable(lengths)
-        batch_shape = tuple(_static_length(n) for n in extent.batch_shape)
-        checks.check_lengths(where, lengths, n_times, batch_shape)
+        checks.check_lengths(where, lengths, sequence_shape[-1], sequence_shape[:-1])
         parameters.append(lengths)
     if allowed_states is not None:
-        parameters.append(_allowed_states(where, allowed_states, transition_matrix, n_states))
+        if not isinstance(allowed_states, Variable):
+            allowed_states = np.asarray(allowed_states)
+            checks.check_allowed_states(where, allowed_states, n_states, sequence_shape)
+        parameters.append(_mask_of_states(allowed_states, transition_matrix))
     for one in emissions:
         parameters.extend(one.parameters)
     if n_times is None:
@@ -223,13 +229,8 @@ def _initial_probs(
     return None
 
 
-def _allowed_states(
-    where: str, allowed_states: Any, transition_matrix: TensorVariable, n_states: int | None
-) -> TensorVariable:
+def _mask_of_states(allowed_states: Any, transition_matrix: TensorVariable) -> TensorVariable:
     """Return a mask ``(..., T, K)`` of the states each observation may come from."""
-    if not isinstance(allowed_states, Variable):
-        allowed_states = np.asarray(allowed_states)
-        checks.check_allowed_states(where, allowed_states, n_states)
     allowed_states = pt.as_tensor_variable(allowed_states)
     if allowed_states.type.dtype == "bool":
         return allowed_states

@@ -248,11 +248,7 @@ def check_lengths(
             )
         )
     shape = known_shape(lengths)
-    fits = len(shape) <= len(batch_shape) and all(
-        a in (None, 1) or b is None or a == b
-        for a, b in zip(reversed(shape), reversed(batch_shape), strict=False)
-    )
-    if not fits:
+    if not _broadcasts(shape, batch_shape):
         raise ShapeError(
             compose_message(
                 where,
@@ -276,9 +272,25 @@ def check_lengths(
         )
 
 
-def check_allowed_states(where: str, allowed_states: np.ndarray, n_states: int | None) -> None:
+def check_allowed_states(
+    where: str,
+    allowed_states: np.ndarray,
+    n_states: int | None,
+    sequence_shape: tuple[int | None, ...],
+) -> None:
     """Check labels (integers, -1 for unknown) or a mask of allowed states."""
-    if allowed_states.dtype == bool:
+    is_mask = allowed_states.dtype == bool
+    shape = allowed_states.shape[:-1] if is_mask else allowed_states.shape
+    if not _broadcasts(shape, sequence_shape):
+        raise ShapeError(
+            compose_message(
+                where,
+                "allowed_states must broadcast against the observations.",
+                got=str(allowed_states.shape),
+                expected=f"{sequence_shape} for labels, {(*sequence_shape, n_states)} for a mask",
+            )
+        )
+    if is_mask:
         if n_states is not None and allowed_states.shape[-1:] != (n_states,):
             raise ShapeError(
                 compose_message(
@@ -340,6 +352,14 @@ def check_log_likelihoods(
             compose_message(where, "a sequence needs at least one observation.", got="T = 0")
         )
     return shape[-2]
+
+
+def _broadcasts(shape: tuple[int | None, ...], target: tuple[int | None, ...]) -> bool:
+    """Tell whether a shape may broadcast to another without adding to it."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(
+        n in (None, 1) or m is None or n == m for n, m in pairs
+    )
 
 
 def _first(mask: np.ndarray) -> tuple[int, ...]:
