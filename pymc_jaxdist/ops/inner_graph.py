@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -98,9 +98,7 @@ def _structure(fgraph: FunctionGraph) -> Hashable:
     def describe(variable: Variable) -> Hashable:
         if variable in numbering:
             return numbering[variable]
-        if isinstance(variable, Constant):
-            return variable.type, _constant_value(variable)
-        raise ValueError(f"{variable} is neither an input nor a constant of the inner graph.")
+        return variable.type, _constant_value(variable)
 
     nodes = []
     for count, node in enumerate(fgraph.toposort()):
@@ -114,8 +112,8 @@ def _structure(fgraph: FunctionGraph) -> Hashable:
     )
 
 
-def _constant_value(constant: Constant) -> Hashable:
-    data = constant.data
+def _constant_value(constant: Variable) -> Hashable:
+    data = cast(Constant, constant).data
     if isinstance(data, np.ndarray | np.generic):
         return data.dtype.str, np.shape(data), np.asarray(data).tobytes()
     return repr(data)
