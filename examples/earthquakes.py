@@ -36,11 +36,10 @@ def build_model(years, counts):
     with pm.Model(coords=coords) as model:
         log_rates = pm.Normal(
             "log_rates",
-            mu=np.log(20),
+            mu=np.log([10.0, 20.0, 40.0]),
             sigma=0.5,
             dims="state",
             transform=ordered,
-            initval=np.log([13.0, 20.0, 30.0]),
         )
         rates = pm.Deterministic("rates", pm.math.exp(log_rates), dims="state")
         transitions = pm.Dirichlet(

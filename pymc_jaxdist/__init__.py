@@ -1,7 +1,8 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
 from pymc_jaxdist.distributions import MarginalHMM, hmm_logp
+from pymc_jaxdist.ops import impossible_evaluations
 from pymc_jaxdist.posterior import decode_states
 
-__all__ = ["MarginalHMM", "decode_states", "hmm_logp"]
+__all__ = ["MarginalHMM", "decode_states", "hmm_logp", "impossible_evaluations"]
 __version__ = "0.1.0"

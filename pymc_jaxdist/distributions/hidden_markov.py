@@ -104,8 +104,8 @@ class MarginalHMM:
     ...     rates = pm.Gamma("rates", 2, 0.2, shape=2)
     ...     P = pm.Dirichlet("P", a=np.ones((2, 2)))
     ...     y = pmj.MarginalHMM("y", pm.Poisson.dist(rates), P, observed=counts)
-    >>> model.point_logps()["y"] < 0
-    True
+    >>> round(float(model.point_logps()["y"]))
+    -35
     """
 
     def __new__(

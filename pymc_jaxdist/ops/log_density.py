@@ -18,6 +18,7 @@ from pymc_jaxdist.ops import kernel_calls
 from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
+from pymc_jaxdist.ops.impossible_evaluations import count_if_impossible
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
@@ -121,6 +122,12 @@ class LogDensity(_KernelOp):
     @cached_property
     def compiled(self) -> Any:
         return kernel_calls.value_and_gradients(self.kernel, self.differentiable, self.wrt)
+
+    def perform(
+        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
+    ) -> None:
+        super().perform(node, inputs, output_storage)
+        count_if_impossible(self.kernel, output_storage[0][0])
 
     def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
         """Return the Op of the same density that computes only these gradients."""

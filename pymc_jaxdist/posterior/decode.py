@@ -64,10 +64,19 @@ def decode_states(
 
     Examples
     --------
-    >>> with model:  # doctest: +SKIP
-    ...     idata = pm.sample()
-    ...     probs = pmj.decode_states(idata, "obs")
-    >>> probs.mean(("chain", "draw"))  # doctest: +SKIP
+    A posterior of a single draw:
+
+    >>> import numpy as np, pymc as pm, xarray as xr
+    >>> import pymc_jaxdist as pmj
+    >>> P = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> with pm.Model() as model:
+    ...     mu = pm.Normal("mu", shape=2)
+    ...     y = pmj.MarginalHMM("y", pm.Normal.dist(mu, 1.0), P, observed=[0.1, 4.8, 5.3])
+    >>> draws = xr.Dataset({"mu": (("chain", "draw", "mu_dim_0"), [[[0.0, 5.0]]])})
+    >>> draws = draws.assign_coords(chain=[0], draw=[0])
+    >>> probs = pmj.decode_states({"posterior": draws}, "y", model=model)
+    >>> probs.sizes["state"], probs.argmax("state").values.tolist()
+    (2, [[[0, 1, 1]]])
     """
     where = f"decode_states of '{var_name}'"
     if kind not in _PROBABILITIES:

@@ -13,7 +13,7 @@ from pytensor.gradient import DisconnectedInputError, hessian, jacobian
 from pytensor.graph.replace import vectorize_graph
 
 from pymc_jaxdist.errors import PrecisionError
-from pymc_jaxdist.ops import LogDensity, kernel_calls, log_density
+from pymc_jaxdist.ops import LogDensity, impossible_evaluations, kernel_calls, log_density
 from pymc_jaxdist.ops.log_density import LogDensityPullback
 from tests.ops.counting_kernel import (
     CountingNormal,
@@ -210,6 +210,17 @@ def test_failure_is_minus_infinity_with_a_zero_gradient(mode):
     value, gradient = function(np.array([-1.0, 0.0, 2.0, np.nan, np.inf]))
     assert_allclose(value, [-np.inf, -np.inf, np.log(2), -np.inf, -np.inf])
     assert_allclose(gradient, [0.0, 0.0, 0.5, 0.0, 0.0])
+
+
+def test_failures_are_counted():
+    x = pt.dvector("x")
+    function = pytensor.function([x], log_density(logarithm, x, batch_ndim=1))
+    impossible_evaluations(reset=True)
+    function(np.array([1.0, 2.0]))
+    function(np.array([1.0, -2.0]))
+    function(np.array([-1.0, -2.0]))
+    assert list(impossible_evaluations(reset=True).values()) == [2]
+    assert impossible_evaluations() == {}
 
 
 def logarithm(x):
