@@ -11,8 +11,11 @@ from pymc.logprob.utils import local_check_parameter_to_ninf_switch
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
+from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.random.op import RandomVariable
+from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
@@ -26,6 +29,9 @@ __all__ = ["EmissionDistribution"]
 # Larger constants (covariate effects computed outside the model) stay inputs of the kernel:
 # baked into the compiled program they would slow its compilation.
 LARGEST_BAKED_CONSTANT = 256
+
+# Stands for the generators of distributions of which only a shape is asked: nothing is drawn.
+UNUSED_GENERATOR = np.random.default_rng(0)
 
 
 class EmissionDistribution:
@@ -97,8 +103,14 @@ class EmissionDistribution:
         distribution = self._with(placeholders)
         value = self._value(distribution, batch_ndim)
         log_density = pm.logp(distribution, value)
+        generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
+        log_density = _substitute(
+            log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
+        )
         graph = FunctionGraph([value, *placeholders], [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
+        if generators:  # put the shapes themselves in the place of what is asked for its shape
+            rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
         return graph.inputs, graph.outputs
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
@@ -172,9 +184,8 @@ def _direct_inputs(distribution: TensorVariable) -> Iterator[Variable]:
     has_size = isinstance(op, RandomVariable) or op.extended_signature is not None
     size = op.size_param(distribution.owner) if has_size else None
     for variable in distribution.owner.inputs:
-        if variable is size:
-            continue
-        yield variable
+        if variable is not size:
+            yield variable
         if _is_random(variable):
             yield from _direct_inputs(variable)
 
@@ -187,16 +198,19 @@ def _parameters(
     parameters: list[TensorVariable] = []
     seen: set[Variable] = {value}
 
-    def visit(variable: Variable) -> None:
+    def visit(variable: Variable, only_shape: bool = False) -> None:
         if variable in seen:
             return
-        seen.add(variable)
-        if variable in boundary or _is_random(variable) or variable.owner is None:
-            if not _is_baked(variable):
-                parameters.append(variable)
-            return
+        if not (only_shape and _is_random(variable)):
+            seen.add(variable)
+            if variable in boundary or _is_random(variable) or variable.owner is None:
+                if not _is_baked(variable):
+                    parameters.append(variable)
+                return
+        # The shape of a random variable follows from its parameters, not from a draw.
+        asks_shape = isinstance(variable.owner.op, Shape | Shape_i)
         for x in variable.owner.inputs:
-            visit(x)
+            visit(x, only_shape=asks_shape)
 
     visit(log_density)
     return [p for p in parameters if isinstance(p.type, TensorType)]

@@ -137,7 +137,11 @@ MISTAKES = {
         "must be a distribution, not an expression",
     ),
     "matrices as observations": (
-        {"emission": lambda: pm.Wishart.dist(nu=3, V=np.eye(2))},
+        {
+            "emission": lambda: pm.MatrixNormal.dist(
+                np.zeros((2, 2)), rowcov=np.eye(2), colcov=np.eye(2)
+            )
+        },
         DistributionError,
         "must be univariate or vector-valued",
     ),

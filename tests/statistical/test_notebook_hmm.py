@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 
 from pymc_jaxdist import MarginalHMM
-from tests.statistical.draws import standard_errors_apart
+from tests.statistical.monte_carlo import standard_errors_apart
 
 # The fixture samples for all tests below, and so for the first of them.
 pytestmark = [

@@ -1,0 +1,128 @@
+"""As PyMC compiles a model, an evaluation is one Op and one kernel call, and nothing is traced."""
+
+from collections import Counter
+
+import numpy as np
+import pymc as pm
+import pytest
+from pymc.blocking import DictToArrayBijection
+from pytensor.compile.mode import Mode, get_mode
+
+from pymc_jaxdist.ops import LogDensity
+from tests.system.small_model import small_model
+
+MODES = {"C": Mode(linker="cvm", optimizer="fast_run"), "Numba": get_mode("NUMBA")}
+
+calls: Counter = Counter()
+
+
+class Counting:
+    """A compiled kernel whose calls are counted."""
+
+    def __init__(self, compiled):
+        self.compiled = compiled
+
+    def __call__(self, *inputs):
+        calls["kernel"] += 1
+        return self.compiled(*inputs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted():
+    """Count before anything is compiled: C thunks keep the method they find then."""
+    perform, compiled = LogDensity.perform, LogDensity.__dict__["compiled"]
+
+    def counting_perform(self, *arguments):
+        calls["Op"] += 1
+        return perform(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LogDensity, "perform", counting_perform)
+        patch.setattr(LogDensity, "compiled", property(lambda op: Counting(compiled.func(op))))
+        yield
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def start(model):
+    return DictToArrayBijection.map(model.initial_point()).data
+
+
+def log_density_nodes(function):
+    nodes = function.maker.fgraph.toposort()
+    return [node for node in nodes if isinstance(node.op, LogDensity)]
+
+
+def test_the_counters_count(model):
+    """A second node costs a second call: the tests below could fail."""
+    total = model.logp()
+    with small_model() as other:
+        pass
+    logp = model.compile_fn([total, 2 * pm.math.exp(total)], mode="FAST_COMPILE")
+    calls.clear()
+    logp(model.initial_point())
+    assert calls == {"Op": 1, "kernel": 1}
+    assert other is not model
+
+
+@pytest.fixture(scope="module", params=MODES)
+def value_and_gradient(model, request):
+    """The function that the NUTS of pm.sample evaluates, as PyMC itself compiles it."""
+    step = pm.NUTS(model=model, compile_kwargs={"mode": MODES[request.param]})
+    return step._logp_dlogp_func._pytensor_function
+
+
+def test_value_and_gradient_are_one_node(value_and_gradient):
+    (node,) = log_density_nodes(value_and_gradient)
+    assert len(node.op.wrt) == 3  # transition matrix, mean and standard deviation
+
+
+def test_an_evaluation_is_one_call(value_and_gradient, start):
+    calls.clear()
+    value, gradient = value_and_gradient(start)
+    assert calls == {"Op": 1, "kernel": 1}
+    assert np.isfinite(value)
+    assert (gradient != 0).all()
+
+
+def test_one_trace_in_a_thousand_evaluations(value_and_gradient, start):
+    (node,) = log_density_nodes(value_and_gradient)
+    compiled = node.op.compiled.compiled
+    before = compiled._cache_size()
+    rng = np.random.default_rng(1)
+    calls.clear()
+    for _ in range(1000):
+        value_and_gradient(start + 0.1 * rng.normal(size=start.shape))
+    assert calls == {"Op": 1000, "kernel": 1000}
+    assert compiled._cache_size() == max(before, 1) == 1
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        lambda model: model.compile_logp(mode="FAST_COMPILE"),
+        lambda model: model.compile_logp(mode="FAST_COMPILE", sum=False),
+        lambda model: model.compile_fn(model.observedlogp, mode="FAST_COMPILE"),
+    ],
+    ids=["compile_logp", "each unit", "observedlogp"],
+)
+def test_a_value_alone_computes_no_gradient(model, compiled):
+    function = compiled(model)
+    (node,) = log_density_nodes(function.f)
+    assert node.op.wrt == ()
+    calls.clear()
+    function(model.initial_point())
+    assert calls == {"Op": 1, "kernel": 1}
+
+
+def test_a_gradient_alone_is_one_call(model):
+    function = model.compile_dlogp(mode="FAST_COMPILE")
+    (node,) = log_density_nodes(function.f)
+    assert len(node.op.wrt) == 3
+    calls.clear()
+    function(model.initial_point())
+    assert calls == {"Op": 1, "kernel": 1}
