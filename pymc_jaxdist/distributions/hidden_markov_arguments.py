@@ -9,7 +9,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import hidden_markov_checks as checks
-from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.arguments import known_shape, known_value
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
@@ -61,14 +61,21 @@ def prepare(
         sequence_shape = data.shape[: len(sequence_shape)]
     n_states = checks.check_transition_matrix(where, transition_matrix, sequence_shape[-1])
     checks.check_emissions(where, emissions, n_states, sequence_shape[-1])
+    batch_shape = sequence_shape[:-1]
+    matrix_shape = known_shape(transition_matrix)
+    checks.check_sequences(where, "transition_matrix", matrix_shape[:-3], batch_shape)
+    for one in emissions:
+        checks.check_sequences(where, "emission", one.batch_shape[:-2], batch_shape)
 
     parameters = [transition_matrix]
     if initial is not None:
         checks.check_initial_probs(where, initial, transition_matrix, n_states)
+        leading = known_shape(initial)[:-1]
+        checks.check_sequences(where, "initial_probs", leading, batch_shape)
         parameters.append(initial)
     if lengths is not None:
         lengths = pt.as_tensor_variable(lengths)
-        checks.check_lengths(where, lengths, sequence_shape[-1], sequence_shape[:-1])
+        checks.check_lengths(where, lengths, sequence_shape[-1], batch_shape)
         parameters.append(lengths)
     if allowed_states is not None:
         if not isinstance(allowed_states, Variable):

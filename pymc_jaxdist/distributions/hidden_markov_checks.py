@@ -16,6 +16,7 @@ __all__ = [
     "check_lengths",
     "check_log_likelihoods",
     "check_observed",
+    "check_sequences",
     "check_transition_matrix",
 ]
 
@@ -162,6 +163,22 @@ def check_emissions(
                     suggestion="mu[:, None, :] if that axis counts sequences",
                 )
             )
+
+
+def check_sequences(
+    where: str, argument: str, leading: tuple[int | None, ...], batch: tuple[int | None, ...]
+) -> None:
+    """Check that the leading dimensions of a parameter broadcast to those of the sequences."""
+    if not _broadcasts(leading, batch):
+        raise ShapeError(
+            compose_message(
+                where,
+                f"the leading dimensions of {argument} must be those of the sequences.",
+                got=f"{leading} before its dimensions of times and states",
+                expected=f"{batch} or 1, the leading dimensions of the observations",
+                suggestion="an axis of length 1 in the place of time: (N, 1, K)",
+            )
+        )
 
 
 def check_observed(

@@ -111,6 +111,26 @@ MISTAKES = {
         ShapeError,
         r"must be the times[\s\S]*6 or 1 on axis -2, because T = 6",
     ),
+    "emission parameters for other sequences": (
+        {"emission": lambda: normal(np.zeros((3, 1, 2)))},
+        ShapeError,
+        r"leading dimensions of emission must be those of the sequences[\s\S]*\(4,\)",
+    ),
+    "emission parameters for sequences that the data lack": (
+        {"emission": lambda: normal(np.zeros((3, 1, 2))), "observed": np.zeros(6)},
+        ShapeError,
+        "leading dimensions of emission must be those of the sequences",
+    ),
+    "transition matrices for other sequences": (
+        {"transition_matrix": np.stack([MATRIX] * 3)[:, None]},
+        ShapeError,
+        "leading dimensions of transition_matrix must be those of the sequences",
+    ),
+    "initial probabilities for other sequences": (
+        {"initial_probs": np.full((3, 2), 0.5)},
+        ShapeError,
+        "leading dimensions of initial_probs must be those of the sequences",
+    ),
     "a model variable as emission": (
         {"emission": lambda: pm.Normal("registered", 0.0, 1.0, shape=2)},
         DistributionError,

@@ -4,11 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from pymc.blocking import DictToArrayBijection
 from pytensor.compile.mode import Mode, get_mode
 
-from pymc_jaxdist.ops import LogDensity
+from pymc_jaxdist.ops import LogDensity, log_density
 from tests.system.small_model import small_model
 
 MODES = {"C": Mode(linker="cvm", optimizer="fast_run"), "Numba": get_mode("NUMBA")}
@@ -57,16 +59,18 @@ def log_density_nodes(function):
     return [node for node in nodes if isinstance(node.op, LogDensity)]
 
 
-def test_the_counters_count(model):
-    """A second node costs a second call: the tests below could fail."""
-    total = model.logp()
-    with small_model() as other:
-        pass
-    logp = model.compile_fn([total, 2 * pm.math.exp(total)], mode="FAST_COMPILE")
+def square(x):
+    return x**2
+
+
+def test_the_counters_count():
+    """Two densities are two calls: the tests below could fail."""
+    x = pt.dvector("x")
+    densities = [log_density(square, x, batch_ndim=1), log_density(square, x + 1, batch_ndim=1)]
+    function = pytensor.function([x], densities, mode="FAST_COMPILE")
     calls.clear()
-    logp(model.initial_point())
-    assert calls == {"Op": 1, "kernel": 1}
-    assert other is not model
+    function([1.0])
+    assert calls == {"Op": 2, "kernel": 2}
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -91,14 +95,16 @@ def test_an_evaluation_is_one_call(value_and_gradient, start):
 
 def test_one_trace_in_a_thousand_evaluations(value_and_gradient, start):
     (node,) = log_density_nodes(value_and_gradient)
+    value_and_gradient(start)
+    # The compiled kernel is shared by all models like this one, whatever the shape of their data.
     compiled = node.op.compiled.compiled
-    before = compiled._cache_size()
+    traces = compiled._cache_size()
     rng = np.random.default_rng(1)
     calls.clear()
     for _ in range(1000):
         value_and_gradient(start + 0.1 * rng.normal(size=start.shape))
     assert calls == {"Op": 1000, "kernel": 1000}
-    assert compiled._cache_size() == max(before, 1) == 1
+    assert compiled._cache_size() == traces >= 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""A long session stays as small as a short one."""
+
+import gc
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymc.blocking import DictToArrayBijection
+
+from pymc_jaxdist.ops import LogDensity, kernel_calls
+from tests.system.small_model import small_model
+
+MEGABYTE = 2**20
+
+
+def compiled_function(model, mode=None):
+    compiled = model.logp_dlogp_function(ravel_inputs=True, mode=mode)
+    compiled.set_extra_values({})
+    function = compiled._pytensor_function
+    return function, DictToArrayBijection.map(model.initial_point()).data
+
+
+def cache_sizes():
+    caches = {name: getattr(kernel_calls, name) for name in kernel_calls.__all__}
+    return {
+        name: cache.cache_info().currsize
+        for name, cache in caches.items()
+        if hasattr(cache, "cache_info")
+    }
+
+
+def test_a_model_that_is_rebuilt_again_and_again_is_compiled_once():
+    def rebuild():
+        function, start = compiled_function(small_model(), mode="FAST_COMPILE")
+        value, _ = function(start)
+        nodes = function.maker.fgraph.toposort()
+        (op,) = (node.op for node in nodes if isinstance(node.op, LogDensity))
+        return float(value), op.compiled
+
+    first_value, first_compiled = rebuild()
+    sizes, traces = cache_sizes(), first_compiled._cache_size()
+    assert sizes["value_and_gradients"] >= 1
+    for _ in range(19):
+        value, compiled = rebuild()
+        assert value == first_value
+        assert compiled is first_compiled
+    assert cache_sizes() == sizes
+    assert first_compiled._cache_size() == traces
+
+
+def resident_memory():
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+def test_evaluations_leave_nothing_behind():
+    function, start = compiled_function(small_model())
+    points = start + 0.1 * np.random.default_rng(1).normal(size=(1000, start.size))
+    for point in points:
+        function(point)
+    before = resident_memory()
+    for _ in range(20):
+        for point in points:
+            function(point)
+    grown = resident_memory() - before
+    print(f"grown by {grown / MEGABYTE:.1f} MB")
+    assert grown < 20 * MEGABYTE
