@@ -17,7 +17,7 @@ def main():
     assert files("pymc_jaxdist").joinpath("py.typed").is_file()
 
     with pm.Model():
-        rates = pm.Gamma("rates", mu=[10, 30], sigma=10)
+        rates = pm.Gamma("rates", mu=np.array([10, 30]), sigma=10)
         transitions = pm.Dirichlet("transitions", a=np.ones((2, 2)) + 4 * np.eye(2))
         pmj.MarginalHMM(
             "counts",

@@ -3,12 +3,59 @@
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["describe", "known_shape", "known_value"]
+from pymc_jaxdist.errors import ParameterError, compose_message
+
+__all__ = ["as_probabilities", "describe", "known_shape", "known_value"]
+
+
+def as_probabilities(where: str, argument: str, value: Any) -> TensorVariable:
+    """Return probabilities as a float64 tensor.
+
+    Parameters
+    ----------
+    where, argument : str
+        For the error message.
+    value : tensor_like
+        Also nested lists that hold variables: ``[[p, 1 - p], [1 - q, q]]``.
+
+    Raises
+    ------
+    ParameterError
+        If the value is no array of numbers.
+    """
+    try:
+        tensor = _stack(value)
+        if tensor.type.dtype.startswith(("float", "int", "uint", "bool")):
+            if isinstance(tensor, Constant):
+                return pt.constant(np.asarray(tensor.data, dtype="float64"))
+            return pt.cast(tensor, "float64")
+    except (TypeError, ValueError, NotImplementedError):
+        pass
+    raise ParameterError(
+        compose_message(
+            where,
+            f"{argument} must be an array of probabilities or a variable of the model.",
+            got=f"{type(value).__name__}: {value!r:.60}",
+        )
+    )
+
+
+def _stack(value: Any) -> TensorVariable:
+    if isinstance(value, list | tuple) and any(_holds_variable(x) for x in value):
+        return pt.stack([_stack(x) for x in value])
+    return pt.as_tensor_variable(value)
+
+
+def _holds_variable(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_variable(x) for x in value)
+    return isinstance(value, Variable)
 
 
 def known_value(variable: TensorVariable) -> np.ndarray | None:

@@ -12,14 +12,14 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import graph_inputs
+from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
-from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.errors import DistributionError, compose_message
+from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.errors import DistributionError, ParameterError, compose_message
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
 from pymc_jaxdist.ops.compat import dfs_rewriter
@@ -35,43 +35,67 @@ UNUSED_GENERATOR = np.random.default_rng(0)
 
 
 class EmissionDistribution:
-    """An unregistered PyMC distribution, cut at its parameters.
+    """An unregistered PyMC distribution, cut off from the model around it at its parameters.
 
-    Parameters
-    ----------
-    distribution : TensorVariable
-        What ``pm.Normal.dist(...)`` and its kind return. Its batch shape broadcasts against
-        ``(..., T, K)``.
-    where : str
-        The distribution that holds it, for error messages.
+    Made by `cut`; holds no variable of the model.
 
     Attributes
     ----------
-    parameters : list of TensorVariable
-        The variables at which the graph of the log-density is cut.
+    n_parameters : int
+        Number of parameters.
     event_ndim : int
         0 for a univariate, 1 for a multivariate distribution.
     discrete : bool
         Whether draws are integers.
+    batch_shape, event_shape : tuple of int or None
+        What is known of the shape.
     """
 
-    def __init__(self, distribution: Any, where: str) -> None:
-        _refuse_non_distributions(distribution, where)
-        self.event_ndim: int = distribution.owner.op.ndim_supp
-        self.discrete: bool = distribution.dtype.startswith(("int", "uint", "bool"))
-        self.batch_shape: tuple[int | None, ...] = distribution.type.shape[
-            : distribution.type.ndim - self.event_ndim
-        ]
-        self.event_shape: tuple[int | None, ...] = distribution.type.shape[
-            distribution.type.ndim - self.event_ndim :
-        ]
-        value = self._value(distribution, batch_ndim=1)
-        self.parameters = _parameters(distribution, pm.logp(distribution, value), value)
-        self._placeholders: list[Variable] = [p.type() for p in self.parameters]
-        self._template: TensorVariable = _substitute(
-            distribution, dict(zip(self.parameters, self._placeholders, strict=True))
-        )
+    def __init__(self, template: TensorVariable, placeholders: Sequence[Variable]) -> None:
+        self._template = template
+        self._placeholders = list(placeholders)
         self._kernels: dict[tuple, Emission] = {}
+        self.n_parameters = len(self._placeholders)
+        self.event_ndim: int = template.owner.op.ndim_supp
+        self.discrete: bool = template.dtype.startswith(("int", "uint", "bool"))
+        n_batch = template.type.ndim - self.event_ndim
+        self.batch_shape: tuple[int | None, ...] = template.type.shape[:n_batch]
+        self.event_shape: tuple[int | None, ...] = template.type.shape[n_batch:]
+
+    @classmethod
+    def cut(
+        cls, distribution: Any, where: str
+    ) -> tuple["EmissionDistribution", list[TensorVariable]]:
+        """Cut a distribution off at its parameters.
+
+        Parameters
+        ----------
+        distribution : TensorVariable
+            What ``pm.Normal.dist(...)`` and its kind return. Its batch shape broadcasts against
+            ``(..., T, K)``.
+        where : str
+            The distribution that holds it, for error messages.
+
+        Returns
+        -------
+        emission : EmissionDistribution
+        parameters : list of TensorVariable
+            The variables of the model at which it was cut, in the order in which `kernel` and
+            `draw` expect them or others in their place.
+        """
+        _refuse_non_distributions(distribution, where)
+        direct = [p for p in _direct_parameters(distribution) if not _is_baked(p)]
+        for p in _direct_parameters(distribution):
+            _refuse_nan(p, where)
+        placeholders = [p.type() for p in direct]
+        template = _substitute(distribution, dict(zip(direct, placeholders, strict=True)))
+
+        # Shapes may still be asked of what the direct parameters were computed from.
+        outside = set(ancestors(direct))
+        extra = _reached(_log_density_graph(template, 1)[1], outside)
+        extra_placeholders = [p.type() for p in extra]
+        template = _substitute(template, dict(zip(extra, extra_placeholders, strict=True)))
+        return cls(template, [*placeholders, *extra_placeholders]), [*direct, *extra]
 
     def kernel(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> Emission:
         """Return the emission density as part of a JAX kernel.
@@ -100,9 +124,7 @@ class EmissionDistribution:
     ) -> tuple[list[Variable], list[Variable]]:
         """Return the graph of the log-density: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
-        distribution = self._with(placeholders)
-        value = self._value(distribution, batch_ndim)
-        log_density = pm.logp(distribution, value)
+        value, log_density = _log_density_graph(self._with(placeholders), batch_ndim)
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
         log_density = _substitute(
             log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
@@ -111,6 +133,15 @@ class EmissionDistribution:
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape
             rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
+        if any(_is_random(output) for node in graph.apply_nodes for output in node.outputs):
+            raise DistributionError(
+                compose_message(
+                    "emission",
+                    "its log-density depends on a random draw.",
+                    got=f"{self._template.owner.op}",
+                    expected="parameters that are variables of the model, constants or data",
+                )
+            )
         return graph.inputs, graph.outputs
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
@@ -124,11 +155,16 @@ class EmissionDistribution:
     def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
-    def _value(self, distribution: TensorVariable, batch_ndim: int) -> TensorVariable:
-        """Return an observation variable with an axis for the states: ``(..., T, 1[, D])``."""
-        dtype = "int64" if self.discrete else distribution.dtype
-        shape = (*[None] * batch_ndim, 1, *[None] * self.event_ndim)
-        return TensorType(dtype, shape=shape)()
+
+def _log_density_graph(
+    distribution: TensorVariable, batch_ndim: int
+) -> tuple[TensorVariable, TensorVariable]:
+    """Return a value with an axis for the states, ``(..., T, 1[, D])``, and its log-density."""
+    op = distribution.owner.op
+    discrete = distribution.dtype.startswith(("int", "uint", "bool"))
+    shape = (*[None] * batch_ndim, 1, *[None] * op.ndim_supp)
+    value = TensorType("int64" if discrete else distribution.dtype, shape=shape)()
+    return value, pm.logp(distribution, value)
 
 
 def _refuse_non_distributions(distribution: Any, where: str) -> None:
@@ -143,6 +179,8 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
             )
         )
     model = pm.Model.get_context(error_if_none=False)
+    while model is not None and model.parent is not None:
+        model = model.parent
     if model is not None and any(distribution is v for v in model.named_vars.values()):
         raise DistributionError(
             compose_message(
@@ -178,42 +216,56 @@ def _is_random(variable: Variable) -> bool:
     )
 
 
-def _direct_inputs(distribution: TensorVariable) -> Iterator[Variable]:
+def _direct_parameters(distribution: TensorVariable) -> Iterator[TensorVariable]:
     """Yield the parameters of a distribution and of the distributions it is made of."""
     op = distribution.owner.op
     has_size = isinstance(op, RandomVariable) or op.extended_signature is not None
     size = op.size_param(distribution.owner) if has_size else None
     for variable in distribution.owner.inputs:
-        if variable is not size:
+        # Variables of a model have names; an unnamed one is a component of a mixture, what is
+        # truncated or censored, and the like.
+        is_component = (
+            _is_random(variable)
+            and variable.name is None
+            and isinstance(op, SymbolicRandomVariable)
+        )
+        if is_component:
+            yield from _direct_parameters(variable)
+        elif variable is not size and isinstance(variable.type, TensorType):
             yield variable
-        if _is_random(variable):
-            yield from _direct_inputs(variable)
 
 
-def _parameters(
-    distribution: TensorVariable, log_density: TensorVariable, value: TensorVariable
-) -> list[TensorVariable]:
-    """Find where the graph of a log-density leaves the distribution for the model around it."""
-    boundary = set(_direct_inputs(distribution))
-    parameters: list[TensorVariable] = []
-    seen: set[Variable] = {value}
+def _reached(log_density: Variable, outside: set[Variable]) -> list[TensorVariable]:
+    """Find the outermost variables outside a distribution on which its log-density depends."""
+    reached: dict[Variable, None] = {}
+    seen: set[Variable] = set()
 
-    def visit(variable: Variable, only_shape: bool = False) -> None:
-        if variable in seen:
+    def visit(variable: Variable) -> None:
+        if variable in seen or isinstance(variable.type, RandomType):
             return
-        if not (only_shape and _is_random(variable)):
-            seen.add(variable)
-            if variable in boundary or _is_random(variable) or variable.owner is None:
-                if not _is_baked(variable):
-                    parameters.append(variable)
-                return
-        # The shape of a random variable follows from its parameters, not from a draw.
-        asks_shape = isinstance(variable.owner.op, Shape | Shape_i)
-        for x in variable.owner.inputs:
-            visit(x, only_shape=asks_shape)
+        seen.add(variable)
+        if variable in outside:
+            if not _is_baked(variable):
+                reached[variable] = None
+        elif variable.owner is not None:
+            for x in variable.owner.inputs:
+                visit(x)
 
     visit(log_density)
-    return [p for p in parameters if isinstance(p.type, TensorType)]
+    return [v for v in reached if isinstance(v.type, TensorType)]
+
+
+def _refuse_nan(parameter: TensorVariable, where: str) -> None:
+    value = known_value(parameter)
+    if value is not None and value.dtype.kind == "f" and np.isnan(value).any():
+        raise ParameterError(
+            compose_message(
+                where,
+                "a parameter of the emission is NaN.",
+                got=f"NaN in {parameter.name or 'a constant'} of shape {value.shape}",
+                expected="numbers",
+            )
+        )
 
 
 def _is_baked(variable: Variable) -> bool:

@@ -125,13 +125,13 @@ class MarginalHMM:
     ) -> TensorVariable:
         where = f"{cls.__name__} '{name}'"
         if observed is not None:
-            observed = as_observations(observed)
+            observed = as_observations(where, observed)
         if shape is None and dims is not None:
             shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
         elif shape is None and observed is not None:
             static = enumerate(observed.type.shape)
             shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
-        model = prepare(
+        model, parameters, shape = prepare(
             where,
             emission,
             transition_matrix,
@@ -146,8 +146,9 @@ class MarginalHMM:
             observed = model.match_dtype(observed)
         return pm.CustomDist(
             name,
-            *model.parameters,
+            *parameters,
             **model.custom_dist_arguments(cls.__name__),
+            shape=shape,
             observed=observed,
             dims=dims,
             **kwargs,
@@ -191,7 +192,7 @@ class MarginalHMM:
         >>> pm.logp(hmm, np.zeros((3, 20))).eval().shape
         (3,)
         """
-        model = prepare(
+        model, parameters, shape = prepare(
             f"{cls.__name__}.dist",
             emission,
             transition_matrix,
@@ -203,5 +204,5 @@ class MarginalHMM:
             steps=steps,
         )
         return pm.CustomDist.dist(
-            *model.parameters, **model.custom_dist_arguments(cls.__name__), **kwargs
+            *parameters, **model.custom_dist_arguments(cls.__name__), shape=shape, **kwargs
         )

@@ -9,12 +9,20 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import hidden_markov_checks as checks
-from pymc_jaxdist.distributions.arguments import known_shape, known_value
+from pymc_jaxdist.distributions.arguments import as_probabilities, known_shape, known_value
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 
-__all__ = ["prepare"]
+__all__ = ["PreparedModel", "prepare"]
+
+
+class PreparedModel(NamedTuple):
+    """A hidden Markov model, its parameters in order, and the shape of its variable."""
+
+    model: HiddenMarkovModel
+    parameters: list[TensorVariable]
+    shape: tuple
 
 
 def prepare(
@@ -28,7 +36,7 @@ def prepare(
     observed: TensorVariable | None,
     shape: Any,
     steps: int | None,
-) -> HiddenMarkovModel:
+) -> PreparedModel:
     """Check the arguments of `MarginalHMM` and put them in order.
 
     Parameters
@@ -40,18 +48,20 @@ def prepare(
 
     Returns
     -------
-    HiddenMarkovModel
+    PreparedModel
         With the parameters as tensors.
     """
     distributions = emission if isinstance(emission, tuple | list) else (emission,)
     if not distributions:
         raise ParameterError(compose_message(where, "emission must not be empty.", got="()"))
-    emissions = tuple(EmissionDistribution(d, where) for d in distributions)
-    transition_matrix = pt.as_tensor_variable(transition_matrix)
+    cuts = [EmissionDistribution.cut(d, where) for d in distributions]
+    emissions = tuple(emission for emission, _ in cuts)
+    transition_matrix = as_probabilities(where, "transition_matrix", transition_matrix)
 
     data = None if observed is None else known_value(observed)
     if data is not None:
         checks.check_observed(where, data, emissions)
+        checks.check_shape_of_data(where, data, shape, steps, emissions)
     initial = _initial_probs(where, initial_probs, transition_matrix)
     extent = _extent(where, shape, steps, emissions, transition_matrix, initial)
     n_times = _static_length(extent.n_times)
@@ -78,17 +88,19 @@ def prepare(
         checks.check_lengths(where, lengths, sequence_shape[-1], batch_shape)
         parameters.append(lengths)
     if allowed_states is not None:
-        if not isinstance(allowed_states, Variable):
-            allowed_states = np.asarray(allowed_states)
-            checks.check_allowed_states(where, allowed_states, n_states, sequence_shape)
+        if np.ma.isMaskedArray(allowed_states):
+            allowed_states = allowed_states.filled(-1)
+        allowed_states = pt.as_tensor_variable(allowed_states)
+        states_now = known_value(allowed_states)
+        if states_now is not None:
+            checks.check_allowed_states(where, states_now, n_states, sequence_shape)
         parameters.append(_mask_of_states(allowed_states, transition_matrix))
-    for one in emissions:
-        parameters.extend(one.parameters)
+    for _, own in cuts:
+        parameters.extend(own)
     if n_times is None:
         parameters.append(extent.n_times)
 
-    return HiddenMarkovModel(
-        parameters=parameters,
+    model = HiddenMarkovModel(
         emissions=emissions,
         initial_probs_given=initial is not None,
         lengths_given=lengths is not None,
@@ -96,8 +108,9 @@ def prepare(
         may_be_missing=_may_be_missing(observed),
         dtype=_dtype(emissions, observed),
         n_times=n_times,
-        shape=extent.shape,
+        ndim=len(extent.shape),
     )
+    return PreparedModel(model, parameters, extent.shape)
 
 
 class _Extent(NamedTuple):
@@ -210,7 +223,7 @@ def _initial_probs(
 ) -> TensorVariable | None:
     """Return initial probabilities as a tensor, or None for the stationary distribution."""
     if not isinstance(initial_probs, str):
-        return pt.as_tensor_variable(initial_probs)
+        return as_probabilities(where, "initial_probs", initial_probs)
     if initial_probs == "uniform":
         n_states = transition_matrix.shape[-1]
         return pt.ones((n_states,)) / n_states
@@ -236,9 +249,10 @@ def _initial_probs(
     return None
 
 
-def _mask_of_states(allowed_states: Any, transition_matrix: TensorVariable) -> TensorVariable:
+def _mask_of_states(
+    allowed_states: TensorVariable, transition_matrix: TensorVariable
+) -> TensorVariable:
     """Return a mask ``(..., T, K)`` of the states each observation may come from."""
-    allowed_states = pt.as_tensor_variable(allowed_states)
     if allowed_states.type.dtype == "bool":
         return allowed_states
     states = pt.arange(transition_matrix.shape[-1])

@@ -1,6 +1,7 @@
 """Everything about the arguments of a hidden Markov model that can be wrong before sampling."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
@@ -17,11 +18,18 @@ __all__ = [
     "check_log_likelihoods",
     "check_observed",
     "check_sequences",
+    "check_shape_of_data",
     "check_transition_matrix",
 ]
 
 # Tighter than any rounding a person types (0.333), looser than single precision data.
 ROW_SUM_TOLERANCE = 1e-6
+
+_LAYOUTS = {
+    "emission": "parameters (N, 1, K) with an axis of length 1 in the place of time",
+    "transition_matrix": "(N, 1, K, K) with an axis of length 1 in the place of time",
+    "initial_probs": "(N, K) or (K,)",
+}
 
 
 def check_transition_matrix(
@@ -174,9 +182,11 @@ def check_sequences(
             compose_message(
                 where,
                 f"the leading dimensions of {argument} must be those of the sequences.",
-                got=f"{leading} before its dimensions of times and states",
-                expected=f"{batch} or 1, the leading dimensions of the observations",
-                suggestion="an axis of length 1 in the place of time: (N, 1, K)",
+                got=f"{leading}",
+                expected=f"{batch}, those of the observations"
+                if batch
+                else "none, for one sequence",
+                suggestion=_LAYOUTS[argument],
             )
         )
 
@@ -240,8 +250,8 @@ def check_observed(
                     suggestion="np.nan for a missing observation",
                 )
             )
-        broken = emission.discrete & (column != np.round(column)) & ~np.isnan(column)
-        if broken.any():
+        broken = np.asarray((column != np.round(column)) & ~np.isnan(column))
+        if emission.discrete and broken.any():
             raise DataError(
                 compose_message(
                     where,
@@ -249,6 +259,32 @@ def check_observed(
                     got=f"{column[_first(broken)]} at index {_first(broken)}",
                 )
             )
+
+
+def check_shape_of_data(
+    where: str,
+    data: np.ndarray,
+    shape: Any,
+    steps: int | None,
+    emissions: Sequence[EmissionDistribution],
+) -> None:
+    """Check that what is said of the shape does not contradict the observations."""
+    event_ndim = 1 if len(emissions) > 1 else emissions[0].event_ndim
+    n_times = data.shape[data.ndim - 1 - event_ndim]
+    contradicts = steps is not None and steps != n_times
+    if shape is not None:
+        stated = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        lengths = [n for n in stated if isinstance(n, int | np.integer)]
+        contradicts |= len(lengths) == len(stated) and stated != data.shape
+    if contradicts:
+        raise ShapeError(
+            compose_message(
+                where,
+                "shape and steps must be those of the observations.",
+                got=f"shape {shape}, steps {steps}",
+                expected=f"{data.shape}, T = {n_times}; neither is needed with observed",
+            )
+        )
 
 
 def check_lengths(
@@ -335,7 +371,7 @@ def check_allowed_states(
                 expected="labels 0..K-1 and -1 for unknown, or a mask (..., T, K)",
             )
         )
-    outside = allowed_states < -1
+    outside = np.asarray(allowed_states < -1)
     if n_states is not None:
         outside |= allowed_states >= n_states
     if outside.any():
@@ -379,5 +415,7 @@ def _broadcasts(shape: tuple[int | None, ...], target: tuple[int | None, ...]) -
     )
 
 
-def _first(mask: np.ndarray) -> tuple[int, ...]:
+def _first(condition: Any) -> tuple[int, ...]:
+    """Return the index of the first True."""
+    mask = np.asarray(condition)
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))

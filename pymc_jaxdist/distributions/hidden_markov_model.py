@@ -20,13 +20,14 @@ __all__ = ["HiddenMarkovModel"]
 
 @dataclass(frozen=True)
 class HiddenMarkovModel:
-    """What PyMC needs to know of a hidden Markov model: parameters, log-density, draws.
+    """What PyMC needs to know of a hidden Markov model: its log-density and its draws.
+
+    Its parameters come in this order: transition_matrix, then initial_probs, lengths and
+    allowed_states (each if given), then the emission parameters channel by channel, and T if it
+    is not fixed. It holds no variable of the model itself, which PyMC would keep alive for ever.
 
     Attributes
     ----------
-    parameters : list of TensorVariable
-        transition_matrix, then initial_probs, lengths and allowed_states (each if given), then
-        the emission parameters channel by channel, and T if it is not fixed.
     emissions : tuple of EmissionDistribution
         One per channel.
     initial_probs_given, lengths_given, allowed_states_given : bool
@@ -37,11 +38,10 @@ class HiddenMarkovModel:
         Of draws and observations.
     n_times : int or None
         T, if it is fixed.
-    shape : tuple
-        Of the variable.
+    ndim : int
+        Number of dimensions of the variable.
     """
 
-    parameters: list[TensorVariable]
     emissions: tuple[EmissionDistribution, ...]
     initial_probs_given: bool
     lengths_given: bool
@@ -49,7 +49,7 @@ class HiddenMarkovModel:
     may_be_missing: bool
     dtype: str
     n_times: int | None
-    shape: tuple
+    ndim: int
 
     def __post_init__(self) -> None:
         # pm.sample chooses how to start its processes before it asks for the log-density.
@@ -80,7 +80,6 @@ class HiddenMarkovModel:
             "support_point": self.support_point,
             "ndim_supp": 1 + self.event_ndim,
             "class_name": class_name,
-            "shape": self.shape,
         }
 
     def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
@@ -106,7 +105,7 @@ class HiddenMarkovModel:
         *parameters, size = parameters_and_size
         if isinstance(size, Constant) and size.data is None:
             # PyMC asks once without a size, only to learn the number of dimensions.
-            return pt.cast(pm.Uniform.dist(size=(1,) * len(self.shape)), self.dtype)
+            return pt.cast(pm.Uniform.dist(size=(1,) * self.ndim), self.dtype)
         transition_matrix, initial_probs, _, _, emission_parameters, n_times = self._split(
             parameters
         )
@@ -137,8 +136,10 @@ class HiddenMarkovModel:
             if emission.batch_shape:
                 point = point.mean(axis=-1 - emission.event_ndim)
             channels.append(pt.round(point) if emission.discrete else point)
-        point = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
-        return pt.cast(pt.broadcast_to(point, rv.shape), self.dtype)
+        if len(channels) == 1:
+            return pt.cast(pt.broadcast_to(channels[0], rv.shape), self.dtype)
+        columns = [pt.broadcast_to(point, rv.shape[:-1]) for point in channels]
+        return pt.cast(pt.stack(columns, axis=-1), self.dtype)
 
     def _split(self, parameters: Sequence[TensorVariable]) -> list[Any]:
         """Return transition_matrix, initial_probs, lengths, allowed_states, emissions', T."""
@@ -150,9 +151,8 @@ class HiddenMarkovModel:
         allowed_states = remaining.pop(0) if self.allowed_states_given else None
         emission_parameters = []
         for emission in self.emissions:
-            n_parameters = len(emission.parameters)
-            emission_parameters.append(remaining[:n_parameters])
-            remaining = remaining[n_parameters:]
+            emission_parameters.append(remaining[: emission.n_parameters])
+            remaining = remaining[emission.n_parameters :]
         return [
             transition_matrix,
             initial_probs,

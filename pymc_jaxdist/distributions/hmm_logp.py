@@ -6,6 +6,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import hidden_markov_checks as checks
+from pymc_jaxdist.distributions.arguments import as_probabilities
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import MarginalLogLikelihood
 from pymc_jaxdist.ops import log_density
 
@@ -62,8 +63,8 @@ def hmm_logp(
     """
     where = "hmm_logp"
     log_likelihoods = pt.as_tensor_variable(log_likelihoods)
-    initial_probs = pt.as_tensor_variable(initial_probs)
-    transition_matrix = pt.as_tensor_variable(transition_matrix)
+    initial_probs = as_probabilities(where, "initial_probs", initial_probs)
+    transition_matrix = as_probabilities(where, "transition_matrix", transition_matrix)
     n_states = checks.check_transition_matrix(where, transition_matrix, None, stochastic=False)
     n_times = checks.check_log_likelihoods(where, log_likelihoods, n_states)
     checks.check_transition_matrix(where, transition_matrix, n_times, stochastic=False)

@@ -146,6 +146,6 @@ def is_stochastic(probs: jax.Array) -> jax.Array:
     >>> is_stochastic(jnp.array([[0.5, 0.5], [0.9, 0.2]])).tolist()
     [True, False]
     """
-    tolerance = 64 * jnp.finfo(probs.dtype).eps ** 0.5
+    tolerance = max(1e-6, 8 * float(jnp.finfo(probs.dtype).eps))
     sums_to_one = jnp.abs(jnp.sum(probs, axis=-1) - 1) <= tolerance
     return sums_to_one & jnp.all(probs >= 0, axis=-1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from pytensor.graph.basic import Apply
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.jax.dispatch import jax_funcify
@@ -30,12 +31,13 @@ def _jax_finite_derivative_elemwise(
     operation = jax_funcify.dispatch(Elemwise)(op, node=node, **kwargs)
     differentiable = jax.custom_jvp(operation)
 
-    @differentiable.defjvp
-    def _(primals: tuple, tangents: tuple) -> tuple:
+    def jvp(primals: tuple, tangents: tuple) -> tuple:
         result = operation(*primals)
         total = jnp.zeros_like(result)
         for position, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
-            if tangent.dtype == jax.dtypes.float0:
+            # Not every operation has a derivative in every argument (betainc); ask for none
+            # that is not needed.
+            if isinstance(tangent, SymbolicZero):
                 continue
 
             def of_one(x: jax.Array, position: int = position) -> jax.Array:
@@ -45,6 +47,7 @@ def _jax_finite_derivative_elemwise(
             total += jnp.where(jnp.isfinite(derivative), derivative, 0.0) * tangent
         return result, total
 
+    differentiable.defjvp(jvp, symbolic_zeros=True)
     return differentiable
 
 

@@ -263,7 +263,11 @@ class LogDensityHessianProduct(_KernelOp):
         return [tuple(input_shapes[i]) for i in self.differentiable]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        return [[False] * len(node.outputs) for _ in node.inputs]
+        n_inputs = len(node.inputs) - 1 - len(self.differentiable)
+        return [
+            [i in self.differentiable or i >= n_inputs] * len(node.outputs)
+            for i in range(len(node.inputs))
+        ]
 
     def pullback(
         self,

@@ -17,7 +17,7 @@ _nothing = nullcontext()
 
 def double_precision() -> AbstractContextManager:
     """Return a context in which JAX computes in float64 (free when it already does)."""
-    if jax.config.jax_enable_x64:
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         return _nothing
     return jax.enable_x64(True)
 
@@ -31,7 +31,7 @@ def require_double_precision() -> None:
         If JAX is set to single precision. Inside somebody else's JAX function the precision
         cannot be changed, only refused.
     """
-    if not jax.config.jax_enable_x64:
+    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise PrecisionError(
             compose_message(
                 "pymc_jaxdist in JAX mode",

@@ -15,10 +15,12 @@ from pathlib import Path
 from pymc_jaxdist.errors import ForkedProcessError, compose_message
 from pymc_jaxdist.ops.backend import jax_is_running
 
-__all__ = ["UNGUARDED_MAIN", "prepare_process_starts", "refuse_hanging_fork"]
+__all__ = ["UNGUARDED_MAIN", "UNGUARDED_MODULE", "prepare_process_starts", "refuse_hanging_fork"]
 
-#: Environment variable that tells the fork server which script its children must not re-run.
+#: Environment variables that tell the fork server which script or module (python -m) its children
+#: must not run again.
 UNGUARDED_MAIN = "PYMC_JAXDIST_UNGUARDED_MAIN"
+UNGUARDED_MODULE = "PYMC_JAXDIST_UNGUARDED_MODULE"
 
 _prepared = False
 _forked_while_jax_was_running = False
@@ -48,6 +50,9 @@ def prepare_process_starts() -> None:
     script = _unguarded_script()
     if script is not None:
         os.environ[UNGUARDED_MAIN] = script
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        if spec is not None:  # python -m
+            os.environ[UNGUARDED_MODULE] = spec.name
 
 
 def refuse_hanging_fork() -> None:
@@ -77,23 +82,37 @@ def _note_fork() -> None:
 
 
 def _unguarded_script() -> str | None:
-    """Return the path of the running script if importing it again would run it again."""
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    if path is None or getattr(main, "__spec__", None) is not None:
+    """Return the path of the running script if importing it again would sample again."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None:
         return None
     path = os.path.normpath(os.path.abspath(path))
     try:
-        statements = ast.parse(Path(path).read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return None
-    for statement in statements:
-        if isinstance(statement, ast.If) and any(
-            isinstance(part, ast.Name) and part.id == "__name__"
-            for part in ast.walk(statement.test)
-        ):
-            return None
-    return path
+        module = ast.parse(Path(path).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # no file to import again: a script on stdin
+        return path
+    guards = [s for s in module.body if _mentions_name(s)]
+    rest = [s for s in module.body if s not in guards]
+    return None if guards and not any(_samples(s) for s in rest) else path
+
+
+def _mentions_name(statement: ast.stmt) -> bool:
+    """Tell whether a statement is ``if __name__ == "__main__":`` or the like."""
+    return isinstance(statement, ast.If) and any(
+        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(statement.test)
+    )
+
+
+def _samples(statement: ast.stmt) -> bool:
+    """Tell whether a statement, when it is run and not only defined, calls pm.sample."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    return any(
+        isinstance(part, ast.Call)
+        and isinstance(part.func, ast.Attribute)
+        and part.func.attr in {"sample", "sample_smc"}
+        for part in ast.walk(statement)
+    )
 
 
 os.register_at_fork(after_in_child=_note_fork)

@@ -90,7 +90,7 @@ def decode_states(
         )
     model = pm.modelcontext(model)
     node = _log_density_node(where, model, var_name)
-    draws = _parameter_draws(node, model, idata["posterior"])
+    draws = _parameter_draws(where, node, model, idata["posterior"])
     with double_precision():
         probs = np.asarray(_decoder(node.op.kernel, kind)(node.inputs[0].eval(), *draws))
     posterior = idata["posterior"]
@@ -109,7 +109,7 @@ def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
     """Find the log-density of a variable, as a function of the other model variables."""
     rv = model.named_vars.get(var_name)
     value = model.rvs_to_values.get(rv)
-    if value is not None:
+    if rv in model.observed_RVs:
         for variable in ancestors([pm.logp(rv, value)]):
             node = variable.owner
             if (
@@ -121,16 +121,27 @@ def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
     raise ParameterError(
         compose_message(
             where,
-            "the variable is not a MarginalHMM of the model.",
+            "the variable is not an observed MarginalHMM of the model.",
             got=f"'{var_name}'",
             expected="one of " + ", ".join(repr(rv.name) for rv in model.basic_RVs),
         )
     )
 
 
-def _parameter_draws(node: Apply, model: pm.Model, posterior: Any) -> list[np.ndarray]:
+def _parameter_draws(where: str, node: Apply, model: pm.Model, posterior: Any) -> list[np.ndarray]:
     """Evaluate the parameters of a log-density for every draw: arrays ``(S, ...)``."""
     inputs = [rv for rv in model.free_RVs if rv.name in posterior]
+    needed = set(ancestors(node.inputs[1:], blockers=inputs))
+    absent = [rv.name for rv in model.free_RVs if rv in needed and rv not in inputs]
+    if absent:
+        raise ParameterError(
+            compose_message(
+                where,
+                "the posterior lacks variables on which the states depend.",
+                got=f"no draws of {', '.join(absent)}",
+                expected="draws of every free variable of the model",
+            )
+        )
     evaluate = pytensor.function(
         inputs, list(node.inputs[1:]), on_unused_input="ignore", mode="FAST_COMPILE"
     )

@@ -165,6 +165,46 @@ MISTAKES = {
         DistributionError,
         "must be univariate or vector-valued",
     ),
+    "NaN in a parameter of the emission": (
+        {"emission": lambda: normal((0.0, np.nan))},
+        ParameterError,
+        "a parameter of the emission is NaN",
+    ),
+    "no transition matrix": (
+        {"transition_matrix": None},
+        ParameterError,
+        "transition_matrix must be an array of probabilities",
+    ),
+    "a word for a transition matrix": (
+        {"transition_matrix": "uniform"},
+        ParameterError,
+        "transition_matrix must be an array of probabilities[\\s\\S]*'uniform'",
+    ),
+    "no initial probabilities": (
+        {"initial_probs": None},
+        ParameterError,
+        "initial_probs must be an array of probabilities",
+    ),
+    "ragged lists": (
+        {"observed": [[1.0, 2.0, 3.0], [2.0]]},
+        DataError,
+        r"observed must be an array of numbers[\s\S]*lengths=",
+    ),
+    "words for observations": (
+        {"observed": ["wet", "dry"]},
+        DataError,
+        "observed must be an array of numbers",
+    ),
+    "steps that contradict the data": (
+        {"steps": 99},
+        ShapeError,
+        r"must be those of the observations[\s\S]*T = 6",
+    ),
+    "a shape that contradicts the data": (
+        {"shape": (4, 7)},
+        ShapeError,
+        "must be those of the observations",
+    ),
     "no emission": ({"emission": lambda: ()}, ParameterError, "emission must not be empty"),
     "a multivariate emission among channels": (
         {
@@ -292,6 +332,18 @@ def test_parameters_that_do_not_broadcast():
         pmj.MarginalHMM.dist(
             normal(np.zeros((3, 1, 2))), np.stack([MATRIX] * 4)[:, None], "uniform", steps=5
         )
+
+
+def test_integer_probabilities_are_probabilities():
+    hmm = call(transition_matrix=[[0, 1], [1, 0]], initial_probs=[1, 0])
+    assert np.isfinite(pm.draw(hmm)).all()
+
+
+def test_a_matrix_of_nested_lists_may_hold_variables():
+    with pm.Model() as model:
+        p = pm.Beta("p", 1, 1)
+        pmj.MarginalHMM("y", normal(), [[p, 1 - p], [0.5, 0.5]], observed=Y)
+    assert np.isfinite(list(model.point_logps().values())).all()
 
 
 def test_messages_name_the_variable():

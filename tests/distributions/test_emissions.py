@@ -132,7 +132,7 @@ def test_log_density_is_that_of_pymc_under_every_state(case):
     logp = pm.logp(hmm, data)
     function = pytensor.function(inputs, [logp, *pt.grad(logp, inputs)], mode=FAST)
     value, *gradients = function(*values)
-    assert event_ndim == len(EmissionDistribution(emission, "a test").event_shape)
+    assert event_ndim == EmissionDistribution.cut(emission, "a test")[0].event_ndim
     assert_allclose(value, reference.log_likelihood(ll, START, MATRIX), rtol=1e-12)
     for position, gradient in enumerate(gradients):
 
@@ -145,6 +145,57 @@ def test_log_density_is_that_of_pymc_under_every_state(case):
         else:
             expected = central_difference(moved, values[position])
             assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
+
+
+def custom(mu):
+    def draw(mu, size):
+        return pm.Normal.dist(mu, 1.0, size=size) * 2.0 + 1.0
+
+    return pm.CustomDist.dist(mu, dist=draw)
+
+
+OF_MODEL_VARIABLES = {
+    name: EMISSIONS[name]
+    for name in (
+        "Normal",
+        "Censored",
+        "Truncated",
+        "ZeroInflatedPoisson",
+        "HurdlePoisson",
+        "Mixture of two families",
+        "MvNormal",
+    )
+} | {
+    "LogitNormal": ([MU], lambda m: pm.LogitNormal.dist(m, 1.0), UNIT),
+    "a CustomDist": ([MU], custom, REAL),
+    "Censored StudentT": (
+        [MU],
+        lambda m: pm.Censored.dist(pm.StudentT.dist(4.0, mu=m, sigma=1.0), lower=-0.5, upper=None),
+        np.maximum(REAL, -0.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_MODEL_VARIABLES)
+def test_parameters_that_are_variables_of_the_model(name):
+    """PyMC rewrites some densities into graphs of copies, which must lead back to the model."""
+    values, build, data = OF_MODEL_VARIABLES[name]
+    with pm.Model() as model:
+        parameters = [pm.Flat(f"p{i}", shape=v.shape) for i, v in enumerate(values)]
+        y = pmj.MarginalHMM("y", build(*parameters), MATRIX, START, observed=np.asarray(data) + 0)
+    point = {f"p{i}": v for i, v in enumerate(values)}
+    logp = model.compile_fn(model.logp(vars=[y]), mode=FAST)
+    gradient = model.compile_fn(model.dlogp(), mode=FAST)(point)
+    emission = build(*(pt.constant(v) for v in values))
+    ll = evaluate(pm.logp(emission, np.expand_dims(np.asarray(data) + 0, 1)))
+    expected = reference.log_likelihood(np.broadcast_to(ll, (T, K)), START, MATRIX)
+    assert_allclose(logp(point), expected, rtol=1e-12)
+    if not any(is_on_simplex(v) for v in values):
+        differences = [
+            central_difference(lambda x, i=i: logp({**point, f"p{i}": x}), v).ravel()
+            for i, v in enumerate(values)
+        ]
+        assert_allclose(gradient, np.concatenate(differences), rtol=1e-6, atol=1e-7)
 
 
 def is_on_simplex(value):
@@ -166,8 +217,8 @@ def test_equal_emissions_share_one_compiled_kernel(case):
     values, build, _ = case
     kernels = []
     for _ in range(2):
-        emission = EmissionDistribution(build(*symbols(values)), "a test")
-        kernels.append(emission.kernel(1, emission.parameters))
+        emission, parameters = EmissionDistribution.cut(build(*symbols(values)), "a test")
+        kernels.append(emission.kernel(1, parameters))
     assert kernels[0] == kernels[1]
     assert hash(kernels[0]) == hash(kernels[1])
 

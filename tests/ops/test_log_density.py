@@ -131,8 +131,8 @@ def test_third_derivatives_say_that_there_are_none(kernel):
     x = pt.dscalar("x")
     logp = log_density(kernel, Y, x, 0.0, batch_ndim=1).sum()
     second = pt.grad(pt.grad(logp, x), x)
-    with pytest.raises((NotImplementedError, DisconnectedInputError)):
-        pt.grad(second, x)
+    with pytest.raises(NotImplementedError, match="Third derivatives"):
+        pt.grad(second + x**2, x)
 
 
 def test_one_trace_per_shape(graph, mode):

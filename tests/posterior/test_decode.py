@@ -69,8 +69,14 @@ def test_the_model_in_context_is_the_default(model, idata):
 
 @pytest.mark.parametrize("name", ["z", "mu", "nothing"])
 def test_other_variables_are_refused(model, idata, name):
-    with pytest.raises(ParameterError, match=f"not a MarginalHMM[\\s\\S]*'{name}'"):
+    with pytest.raises(ParameterError, match=f"not an observed MarginalHMM[\\s\\S]*'{name}'"):
         pmj.decode_states(idata, name, model=model)
+
+
+def test_a_posterior_without_a_parameter_is_refused(model, idata):
+    partial = {"posterior": idata["posterior"].drop_vars("P")}
+    with pytest.raises(ParameterError, match="no draws of P"):
+        pmj.decode_states(partial, "y", model=model)
 
 
 def test_an_unknown_kind_is_refused(model, idata):

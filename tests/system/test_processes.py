@@ -35,12 +35,6 @@ def test_sampling_finishes_with_and_without_a_main_guard_again_and_again():
     assert len(done.stdout.splitlines()) == 4, done.stdout
 
 
-def test_an_unguarded_script_runs_once(tmp_path):
-    """Each worker would otherwise start the script from the top."""
-    done = run_script("matrix_products_unguarded.py", timeout=HANGS_AFTER, cwd=tmp_path)
-    assert done.stdout.splitlines() == ["JAX has run here", "sampled"], done.stderr
-
-
 def test_explicit_forking_says_at_once_what_to_write_instead():
     done = run_script("matrix_products_guarded.py", "mp_ctx=fork", timeout=HANGS_AFTER)
     assert done.returncode != 0
@@ -50,9 +44,8 @@ def test_explicit_forking_says_at_once_what_to_write_instead():
     assert "pm.sample(..., mp_ctx='forkserver')" in done.stderr
 
 
-@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
-def test_explicit_start_methods_that_do_not_fork(start_method):
-    done = run_script("matrix_products_guarded.py", f"mp_ctx={start_method}", timeout=HANGS_AFTER)
+def test_spawned_processes():
+    done = run_script("matrix_products_guarded.py", "mp_ctx=spawn", timeout=HANGS_AFTER)
     assert done.stdout.splitlines()[-1:] == ["sampled"], done.stderr
 
 
