@@ -69,7 +69,12 @@ def prepare(
     sequence_shape = tuple(_static_length(n) for n in (*extent.batch_shape, extent.n_times))
     if data is not None:
         sequence_shape = data.shape[: len(sequence_shape)]
-    n_states = checks.check_transition_matrix(where, transition_matrix, sequence_shape[-1])
+    n_states = checks.check_transition_matrix(
+        where,
+        transition_matrix,
+        sequence_shape[-1],
+        states_of=_told_states(initial, emissions),
+    )
     checks.check_emissions(where, emissions, n_states, sequence_shape[-1])
     batch_shape = sequence_shape[:-1]
     matrix_shape = known_shape(transition_matrix)
@@ -208,6 +213,20 @@ def _implied_batch_shape(
                 got=", ".join(str(shape) for shape in shapes),
             )
         ) from None
+
+
+def _told_states(
+    initial_probs: TensorVariable | None, emissions: Sequence[EmissionDistribution]
+) -> tuple[str, int] | None:
+    """Return an argument other than the transition matrix that tells K, and K."""
+    if initial_probs is not None and initial_probs.type.ndim:
+        n_states = known_shape(initial_probs)[-1]
+        if n_states is not None:
+            return "initial_probs", n_states
+    for emission in emissions:
+        if emission.batch_shape and emission.batch_shape[-1] not in (None, 1):
+            return "emission", int(emission.batch_shape[-1])
+    return None
 
 
 def _static_length(length: Any) -> int | None:

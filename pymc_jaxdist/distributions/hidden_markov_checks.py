@@ -33,19 +33,32 @@ _LAYOUTS = {
 
 
 def check_transition_matrix(
-    where: str, transition_matrix: TensorVariable, n_times: int | None, stochastic: bool = True
+    where: str,
+    transition_matrix: TensorVariable,
+    n_times: int | None,
+    *,
+    stochastic: bool = True,
+    states_of: tuple[str, int] | None = None,
 ) -> int | None:
-    """Check shape and values of a transition matrix; return the number of states if known."""
+    """Check shape and values of a transition matrix; return the number of states if known.
+
+    ``states_of`` names an argument that tells the number of states, for the message.
+    """
     shape = known_shape(transition_matrix)
     square = len(shape) >= 2 and (shape[-1] == shape[-2] or None in shape[-2:])
     if not square or shape[-1] == 0:
+        expected, k = "one row and one column for each state", "K"
+        if states_of is not None:
+            k = str(states_of[1])
+            expected = f"({k}, {k})  because {states_of[0]} has K = {k}"
         raise ShapeError(
             compose_message(
                 where,
                 "transition_matrix must have shape (..., K, K).",
                 got=describe(transition_matrix, shape),
-                expected="one row and one column for each state",
-                suggestion="pm.Dirichlet('P', a=np.ones((K, K)))",
+                expected=expected,
+                suggestion=f"pm.Dirichlet('{transition_matrix.name or 'P'}', "
+                f"a=np.ones(({k}, {k})))",
             )
         )
     if len(shape) >= 3 and n_times is not None and shape[-3] not in (None, 1, n_times - 1):

@@ -346,8 +346,14 @@ def test_a_matrix_of_nested_lists_may_hold_variables():
     assert np.isfinite(list(model.point_logps().values())).all()
 
 
-def test_messages_name_the_variable():
+def test_a_whole_message():
     with pm.Model():
         matrix = pm.Dirichlet("P", np.ones((3, 2)))
-        with pytest.raises(ShapeError, match=r"\(3, 2\)  from variable 'P'"):
-            pmj.MarginalHMM("weather", normal(), matrix, observed=Y)
+        with pytest.raises(ShapeError) as raised:
+            pmj.MarginalHMM("weather", normal((0, 1, 2)), matrix, np.ones(3) / 3, observed=Y)
+    assert str(raised.value) == (
+        "MarginalHMM 'weather': transition_matrix must have shape (..., K, K).\n"
+        "  got       (3, 2)  from variable 'P'\n"
+        "  expected  (3, 3)  because initial_probs has K = 3\n"
+        "  try       pm.Dirichlet('P', a=np.ones((3, 3)))"
+    )
