@@ -56,7 +56,7 @@ def test_a_split_sequence_gives_conditional_probabilities():
     ll, start, matrix, _ = build_problem(Case(12, 3), 4)
     first, rest = ll[:5], ll[5:]
     head = reference.log_forward(first, start, matrix)[-1]
-    onward = np.exp(head - np.logaddexp.reduce(head)) @ matrix
+    onward = (np.exp(head - np.logaddexp.reduce(head)) @ matrix).astype(float)
     split = value(first, start, matrix, None) + value(rest, onward, matrix, None)
     assert_close(split, value(ll, start, matrix, None))
 

@@ -1,5 +1,6 @@
 """Sampling in processes: it finishes, or says at once what to do, and never hangs."""
 
+import contextlib
 import json
 import os
 import re
@@ -76,10 +77,8 @@ class Notebook:
         group = self.manager.provisioner.pid
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)  # workers that hang
-        except ProcessLookupError:
-            pass
 
 
 @pytest.fixture

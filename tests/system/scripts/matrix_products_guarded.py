@@ -13,9 +13,9 @@ MATRIX = np.random.default_rng(1).normal(size=(600, 600)) / 600
 
 
 def normal_with_a_detour(matrix, x):
-    """Standard Normal; the product is large enough for XLA to share it out among threads."""
+    """Standard Normal; XLA computes products of products on its threads, a single one it does not."""
     product = (matrix + x[0]) @ matrix
-    return -0.5 * jnp.sum(x**2) + 1e-30 * jnp.sum(product**2)
+    return -0.5 * jnp.sum(x**2) + 1e-30 * jnp.sum(product @ product)
 
 
 def main(**arguments):
