@@ -4,9 +4,12 @@ Nothing here imports JAX, PyTensor or PyMC: the number of host devices can only 
 JAX is first used, and tests that need several of them must find JAX untouched.
 """
 
+import gc
 import os
+import sys
 
 import matplotlib
+import pytest
 from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
@@ -16,3 +19,17 @@ COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **COMMON)
 settings.register_profile("ci", max_examples=500, derandomize=True, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def release_compiled_functions():
+    """Drop what JAX compiled for a file of tests.
+
+    Every compiled function maps memory several times over, and a session that keeps thousands of
+    them reaches the number of mappings Linux allows a process, where it crashes.
+    """
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
+        gc.collect()

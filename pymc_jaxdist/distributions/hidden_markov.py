@@ -8,6 +8,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.hidden_markov_arguments import prepare
 from pymc_jaxdist.distributions.observations import as_observations
+from pymc_jaxdist.distributions.unpickled import remember
 
 __all__ = ["MarginalHMM"]
 
@@ -144,7 +145,7 @@ class MarginalHMM:
         )
         if observed is not None:
             observed = model.match_dtype(observed)
-        return pm.CustomDist(
+        rv = pm.CustomDist(
             name,
             *parameters,
             **model.custom_dist_arguments(cls.__name__),
@@ -153,6 +154,7 @@ class MarginalHMM:
             dims=dims,
             **kwargs,
         )
+        return remember(rv, model, len(parameters))
 
     @classmethod
     def dist(
@@ -203,6 +205,7 @@ class MarginalHMM:
             shape=shape,
             steps=steps,
         )
-        return pm.CustomDist.dist(
+        rv = pm.CustomDist.dist(
             *parameters, **model.custom_dist_arguments(cls.__name__), shape=shape, **kwargs
         )
+        return remember(rv, model, len(parameters))

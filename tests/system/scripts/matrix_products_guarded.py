@@ -13,7 +13,7 @@ MATRIX = np.random.default_rng(1).normal(size=(600, 600)) / 600
 
 
 def normal_with_a_detour(matrix, x):
-    """Standard Normal; XLA computes products of products on its threads, a single one it does not."""
+    """Standard Normal; XLA computes products of products on its threads, not a single one."""
     product = (matrix + x[0]) @ matrix
     return -0.5 * jnp.sum(x**2) + 1e-30 * jnp.sum(product @ product)
 
