@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 # A first call compiles, which takes longer than any sensible deadline per example.
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **COMMON)
-settings.register_profile("ci", max_examples=500, derandomize=True, print_blob=True, **COMMON)
+settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
