@@ -204,6 +204,21 @@ def check_sequences(
         )
 
 
+def check_agreement(where: str, leading: dict[str, tuple[int | None, ...]]) -> None:
+    """Check that the leading dimensions of several arguments broadcast against one another."""
+    for axis in range(1, 1 + max(map(len, leading.values()))):
+        lengths = {d[-axis] for d in leading.values() if len(d) >= axis} - {None, 1}
+        if len(lengths) > 1:
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "the leading dimensions (the sequences) of the arguments must broadcast.",
+                    got=", ".join(f"{name}: {shape}" for name, shape in leading.items()),
+                    suggestion=_LAYOUTS["transition_matrix"],
+                )
+            )
+
+
 def check_observed(
     where: str, value: np.ndarray, emissions: Sequence[EmissionDistribution]
 ) -> None:

@@ -70,22 +70,22 @@ def hmm_logp(
     checks.check_transition_matrix(where, transition_matrix, n_times, stochastic=False)
     checks.check_initial_probs(where, initial_probs, transition_matrix, n_states, stochastic=False)
 
-    # Sequences that only a parameter tells apart are sequences of the result too.
-    batch_ndim = max(
-        log_likelihoods.type.ndim - 2, initial_probs.type.ndim - 1, transition_matrix.type.ndim - 3
+    checks.check_agreement(
+        where,
+        {
+            "log_likelihoods": log_likelihoods.type.shape[:-2],
+            "initial_probs": initial_probs.type.shape[:-1],
+            "transition_matrix": transition_matrix.type.shape[:-3],
+        },
     )
-    batch_ndim = max(batch_ndim, 0)
-    n_missing = batch_ndim - (log_likelihoods.type.ndim - 2)
-    shapes = [tuple(initial_probs.shape)[:-1], tuple(transition_matrix.shape)[:-3]]
-    if any(shapes):
-        batch = pt.broadcast_shape(
-            tuple(log_likelihoods.shape)[:-2], *shapes, arrays_are_shapes=True
-        )
-        if n_missing:
-            log_likelihoods = pt.expand_dims(log_likelihoods, tuple(range(n_missing)))
-        log_likelihoods = pt.broadcast_to(
-            log_likelihoods, (*batch, *tuple(log_likelihoods.shape)[-2:])
-        )
+
+    # Sequences that only a parameter tells apart are sequences of the result too. Sums of zeros,
+    # because an element may not be there to take: T = 1 leaves (0, K, K) transitions.
+    if initial_probs.type.ndim > 1:
+        log_likelihoods += pt.zeros_like(initial_probs).sum(axis=-1)[..., None, None]
+    if transition_matrix.type.ndim > 3:
+        log_likelihoods += pt.zeros_like(transition_matrix).sum(axis=(-3, -2, -1))[..., None, None]
+    batch_ndim = log_likelihoods.type.ndim - 2
     inputs = [log_likelihoods, initial_probs, transition_matrix]
     if lengths is not None:
         lengths = pt.as_tensor_variable(lengths)

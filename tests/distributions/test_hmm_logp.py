@@ -86,6 +86,7 @@ def test_a_mixture_of_sequences_gets_exact_weights():
         ((np.zeros((4, 2)), [0.5, -0.5], MATRIX), ParameterError, "must not be negative"),
         ((np.zeros((4, 2)), [0.5, np.nan], MATRIX), ParameterError, "must be finite"),
         ((np.zeros((4, 2)), [0.5, 0.5], [MATRIX] * 5), ShapeError, "varies in time"),
+        ((np.zeros((4, 3, 2)), np.full((3, 2), 0.5), MATRIX), ShapeError, "must broadcast"),
     ],
 )
 def test_bad_arguments(arguments, error, message):
