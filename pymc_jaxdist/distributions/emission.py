@@ -7,7 +7,7 @@ import numpy as np
 import pymc as pm
 from pymc.distributions.distribution import SymbolicRandomVariable, support_point
 from pymc.distributions.shape_utils import change_dist_size
-from pymc.logprob.utils import local_check_parameter_to_ninf_switch
+from pymc.logprob.utils import CheckParameterValue, local_check_parameter_to_ninf_switch
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
@@ -92,7 +92,9 @@ class EmissionDistribution:
 
         # Shapes may still be asked of what the direct parameters were computed from.
         outside = set(ancestors(direct))
-        extra = _reached(_log_density_graph(template, 1)[1], outside)
+        log_density = _log_density_graph(template, 1)[1]
+        _refuse_impossible_constants(log_density, where)
+        extra = _reached(log_density, outside)
         extra_placeholders = [p.type() for p in extra]
         template = _substitute(template, dict(zip(extra, extra_placeholders, strict=True)))
         return cls(template, [*placeholders, *extra_placeholders]), [*direct, *extra]
@@ -266,6 +268,22 @@ def _refuse_nan(parameter: TensorVariable, where: str) -> None:
                 expected="numbers",
             )
         )
+
+
+def _refuse_impossible_constants(log_density: Variable, where: str) -> None:
+    """Raise if constant parameters break a condition PyMC puts on them, such as sigma > 0."""
+    for variable in ancestors([log_density]):
+        if variable.owner is None or not isinstance(variable.owner.op, CheckParameterValue):
+            continue
+        conditions = (known_value(condition) for condition in variable.owner.inputs[1:])
+        if any(met is not None and not np.all(met) for met in conditions):
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "a parameter of the emission is outside its domain.",
+                    got=f"constants that break the condition {variable.owner.op.msg}",
+                )
+            )
 
 
 def _is_baked(variable: Variable) -> bool:

@@ -86,7 +86,9 @@ class Emission:
         """Return the first observation that is there, or a number many supports contain."""
         rows = value.reshape(-1, *value.shape[value.ndim - self.event_ndim :])
         is_absent = absent.reshape(-1)
-        stand_in = 1.0 if self.discrete else 0.5
+        stand_in = jnp.asarray(1.0 if self.discrete else 0.5)
+        if not rows.size:
+            return stand_in.astype(value.dtype)
         first = rows[jnp.argmin(is_absent)]
         return jnp.where(jnp.all(is_absent), stand_in, first).astype(value.dtype)
 

@@ -14,6 +14,7 @@ from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.ops import kernel_calls
 from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.compat import VersionedOp
@@ -51,7 +52,10 @@ class _KernelOp(VersionedOp):
             arguments = list(inputs)
             for position, on_device in _constants_on_device(node):
                 arguments[position] = on_device
-            results = self.compiled(*arguments)
+            try:
+                results = self.compiled(*arguments)
+            except (TypeError, ValueError) as error:
+                raise _refused(self.kernel, node, inputs, error) from error
         for storage, result in zip(output_storage, results, strict=True):
             # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs
             storage[0] = np.array(result)
@@ -62,6 +66,28 @@ class _KernelOp(VersionedOp):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}{{{self.kernel}}}"
+
+
+def _refused(
+    kernel: Kernel, node: Apply, inputs: Sequence[Any], error: Exception
+) -> ShapeError:
+    """Say which inputs a kernel was called with when JAX could not compile it for them.
+
+    Values never make a compiled kernel raise; shapes do, when data were replaced by longer ones.
+    """
+    shapes = ", ".join(
+        f"{variable.name or f'input {position}'} {np.shape(x)}"
+        for position, (variable, x) in enumerate(zip(node.inputs, inputs, strict=True))
+    )
+    return ShapeError(
+        compose_message(
+            str(kernel),
+            "the shapes of its inputs do not fit together.",
+            got=shapes,
+            expected=f"shapes that broadcast; JAX says: {str(error).splitlines()[0]:.120}",
+            suggestion="if you called pm.set_data, set everything that has the length you changed",
+        )
+    )
 
 
 _device_constants: WeakKeyDictionary[Apply, list[tuple[int, jax.Array]]] = WeakKeyDictionary()

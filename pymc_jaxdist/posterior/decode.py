@@ -11,6 +11,7 @@ import pytensor
 import xarray as xr
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
 
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import filtered_probs, smoothed_probs
@@ -90,9 +91,10 @@ def decode_states(
         )
     model = pm.modelcontext(model)
     node = _log_density_node(where, model, var_name)
+    value = _observations(where, node)
     draws = _parameter_draws(where, node, model, idata["posterior"])
     with double_precision():
-        probs = np.asarray(_decoder(node.op.kernel, kind)(node.inputs[0].eval(), *draws))
+        probs = np.asarray(_decoder(node.op.kernel, kind)(value, *draws))
     posterior = idata["posterior"]
     lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
     probs = probs.reshape(*(len(c) for c in lead.values()), *probs.shape[1:])
@@ -126,6 +128,21 @@ def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
             expected="one of " + ", ".join(repr(rv.name) for rv in model.basic_RVs),
         )
     )
+
+
+def _observations(where: str, node: Apply) -> np.ndarray:
+    """Return the observed sequences of a log-density."""
+    value = node.inputs[0]
+    if any(isinstance(v.type, RandomType) for v in ancestors([value])):
+        raise ParameterError(
+            compose_message(
+                where,
+                "the observations are a random choice of sequences.",
+                got="observed=pm.Minibatch(...)",
+                suggestion="build the model again with observed=y, and pass it as model=",
+            )
+        )
+    return np.asarray(value.eval())
 
 
 def _parameter_draws(where: str, node: Apply, model: pm.Model, posterior: Any) -> list[np.ndarray]:

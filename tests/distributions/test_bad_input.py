@@ -6,6 +6,7 @@ import pytest
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import DataError, DistributionError, ParameterError, ShapeError
+from tests.distributions.compiled import FAST, logp_of
 
 MATRIX = np.array([[0.9, 0.1], [0.2, 0.8]])
 Y = np.zeros((4, 6))
@@ -325,6 +326,38 @@ def test_mistake(mistake):
 def test_a_distribution_without_length(arguments, message):
     with pytest.raises(ShapeError, match=message):
         pmj.MarginalHMM.dist(normal(), MATRIX, **arguments)
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        lambda: normal(sigma=-1.0),
+        lambda: pm.Mixture.dist([0.5, 0.5], [pm.Normal.dist(0, 1), pm.Normal.dist(1, -1)]),
+        lambda: (normal(), pm.Poisson.dist([-1.0, 4.0])),
+    ],
+    ids=["sigma", "a component of a mixture", "one channel of two"],
+)
+def test_constants_outside_the_domain_of_the_emission(emission):
+    with pytest.raises(ParameterError, match="outside its domain[\\s\\S]*break the condition"):
+        pmj.MarginalHMM.dist(emission(), MATRIX, steps=5)
+
+
+def test_a_covariate_that_no_longer_fits_the_data():
+    with pm.Model() as model:
+        x = pm.Data("x", np.zeros(6))
+        y = pm.Data("y", np.zeros(6))
+        slope = pm.Normal("slope", shape=2)
+        pmj.MarginalHMM("obs", pm.Normal.dist(slope * x[:, None], 1.0), MATRIX, observed=y)
+    logp = model.compile_logp(mode=FAST)
+    with model:
+        pm.set_data({"y": np.zeros(9)})
+    with pytest.raises(ShapeError, match=r"shapes[\s\S]*y \(9,\)[\s\S]*pm\.set_data"):
+        logp({"slope": np.zeros(2)})
+
+
+def test_no_sequences_at_all():
+    hmm = pmj.MarginalHMM.dist(normal(), MATRIX, shape=(0, 5))
+    assert logp_of(hmm, np.zeros((0, 5))).shape == (0,)
 
 
 def test_parameters_that_do_not_broadcast():

@@ -82,3 +82,12 @@ def test_a_posterior_without_a_parameter_is_refused(model, idata):
 def test_an_unknown_kind_is_refused(model, idata):
     with pytest.raises(ParameterError, match="'smoothed' or 'filtered'"):
         pmj.decode_states(idata, "y", "smooth", model=model)
+
+
+def test_a_minibatch_is_refused(idata):
+    with pm.Model() as minibatched:
+        mu = pm.Normal("mu", shape=2)
+        batch = pm.Minibatch(np.zeros((9, 4)), batch_size=2)
+        pmj.MarginalHMM("y", pm.Normal.dist(mu, 1.0), np.eye(2), "uniform", observed=batch, total_size=9)
+    with pytest.raises(ParameterError, match="a random choice of sequences"):
+        pmj.decode_states(idata, "y", model=minibatched)
