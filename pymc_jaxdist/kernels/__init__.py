@@ -20,13 +20,25 @@ Examples
 from pymc_jaxdist.kernels.forward_backward import (
     marginal_log_likelihood as marginal_log_likelihood,
 )
+from pymc_jaxdist.kernels.prediction import (
+    log_predictive_densities as log_predictive_densities,
+)
+from pymc_jaxdist.kernels.prediction import predicted_probs as predicted_probs
 from pymc_jaxdist.kernels.smoothing import filtered_probs as filtered_probs
 from pymc_jaxdist.kernels.smoothing import smoothed_probs as smoothed_probs
+from pymc_jaxdist.kernels.state_sampling import sample_paths as sample_paths
 from pymc_jaxdist.kernels.stationary import stationary_distribution as stationary_distribution
+from pymc_jaxdist.kernels.transition_counts import pair_probs as pair_probs
+from pymc_jaxdist.kernels.viterbi import viterbi as viterbi
 
 __all__ = [
     "filtered_probs",
+    "log_predictive_densities",
     "marginal_log_likelihood",
+    "pair_probs",
+    "predicted_probs",
+    "sample_paths",
     "smoothed_probs",
     "stationary_distribution",
+    "viterbi",
 ]

@@ -1,0 +1,116 @@
+"""Paths, pairs and predictions of the hidden states against enumeration of all paths."""
+
+import math
+
+import jax
+import numpy as np
+from hypothesis import given
+from scipy import stats
+
+from pymc_jaxdist.kernels import (
+    log_predictive_densities,
+    pair_probs,
+    predicted_probs,
+    sample_paths,
+    viterbi,
+)
+from tests.kernels.comparisons import assert_close, log_space_rounding
+from tests.reference import hidden_markov as reference
+from tests.strategies import ENUMERABLE, problems
+
+most_probable, pairs = jax.jit(viterbi), jax.jit(pair_probs)
+one_ahead, densities = jax.jit(predicted_probs), jax.jit(log_predictive_densities)
+drawn = jax.jit(sample_paths)
+
+
+def rows(problem, array, event_ndim):
+    array = np.asarray(array)
+    flat = array.reshape(math.prod(problem.batch), *array.shape[array.ndim - event_ndim :])
+    return zip(flat, problem.sequences(), strict=True)
+
+
+@given(problems(ENUMERABLE))
+def test_viterbi_finds_the_most_probable_of_all_paths(problem):
+    path, log_prob = most_probable(*problem)
+    best = np.asarray(log_prob).ravel()
+    for (found, (ll, start, matrix)), value in zip(rows(problem, path, 1), best, strict=True):
+        end = len(ll)
+        assert (found[end:] == -1).all()
+        joint = dict(reference.enumerate_paths(ll, start, matrix)) if end else {(): 0.0}
+        expected = max(joint.values())
+        assert_close(value, expected, log_space_rounding(problem.log_likelihoods))
+        if expected > -np.inf:
+            tolerance = 1e-12 * max(1, abs(expected))
+            assert abs(joint[tuple(found[:end].tolist())] - expected) <= tolerance
+        else:
+            assert (found == -1).all()
+
+
+@given(problems(ENUMERABLE))
+def test_pairs_equal_enumeration(problem):
+    for found, (ll, start, matrix) in rows(problem, pairs(*problem), 3):
+        if len(ll) == 0:
+            assert (found == 0).all()
+            continue
+        total, _, expected = reference.brute_force(ll, start, matrix)
+        if total == -np.inf:
+            assert np.isnan(found).all()
+        else:
+            assert_close(found[: len(ll) - 1], expected, 1e-11)
+            assert (found[len(ll) - 1 :] == 0).all()
+
+
+@given(problems())
+def test_predictions_are_those_of_the_forward_algorithm(problem):
+    both = zip(
+        rows(problem, one_ahead(*problem), 2), rows(problem, densities(*problem), 1), strict=True
+    )
+    for (probs, (ll, start, matrix)), (log_density, _) in both:
+        end = len(ll)
+        assert np.isnan(probs[end:]).all()
+        assert np.isnan(log_density[end:]).all()
+        if not end or reference.log_likelihood(ll, start, matrix) == -np.inf:
+            continue
+        assert_close(probs[0], start)
+        filtered = reference.filtered_probs(ll, start, matrix)
+        for t in range(1, end):
+            own = matrix if matrix.ndim == 2 else matrix[0 if len(matrix) == 1 else t - 1]
+            assert_close(probs[t], filtered[t - 1] @ own, 1e-11)
+        cumulative = [reference.log_likelihood(ll[: t + 1], start, matrix) for t in range(end)]
+        tolerance = 10 * log_space_rounding(problem.log_likelihoods)
+        assert_close(np.cumsum(log_density[:end]), cumulative, tolerance)
+
+
+def test_drawn_paths_have_the_probabilities_of_all_paths():
+    ll = np.random.default_rng(5).normal(size=(2, 4, 2))
+    start, matrix, lengths = np.array([0.6, 0.4]), np.array([[0.7, 0.3], [0, 1]]), np.array([4, 2])
+    draws = np.asarray(
+        jax.vmap(lambda key: drawn(key, ll, start, matrix, lengths))(
+            jax.random.split(jax.random.key(1), 20_000)
+        )
+    )
+    assert (draws[:, 1, 2:] == -1).all()
+    for n, end in enumerate(lengths):
+        paths, joint = zip(*reference.enumerate_paths(ll[n, :end], start, matrix), strict=True)
+        expected = np.exp(np.array(joint) - reference.logsumexp(joint)).astype(float)
+        codes = [tuple(path) for path in draws[:, n, :end].tolist()]
+        counts = np.array([codes.count(path) for path in paths])
+        assert counts.sum() == len(codes)
+        assert (counts[expected == 0] == 0).all()
+        possible = expected > 0
+        share = expected[possible] / expected[possible].sum()
+        assert stats.chisquare(counts[possible], len(codes) * share).pvalue > 1e-4
+
+
+def test_drawn_paths_of_impossible_sequences_are_marked():
+    ll = np.zeros((2, 3, 2))
+    ll[0, 1] = -np.inf
+    path = np.asarray(drawn(jax.random.key(0), ll, np.ones(2) / 2, np.eye(2)))
+    assert (path[0] == -1).all()
+    assert (path[1] >= 0).all()
+
+
+def test_densities_far_beyond_the_range_of_floats():
+    ll = np.array([[0.0, -800.0], [-900.0, 0.0]])
+    found = densities(ll, np.ones(2) / 2, np.eye(2))
+    assert_close(found, [np.log(0.5), -800.0])
