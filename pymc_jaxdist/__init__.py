@@ -2,7 +2,28 @@
 
 from pymc_jaxdist.distributions import MarginalHMM, hmm_logp
 from pymc_jaxdist.ops import impossible_evaluations
-from pymc_jaxdist.posterior import decode_states
+from pymc_jaxdist.posterior import (
+    decode_states,
+    forecast,
+    impute,
+    one_step_log_predictive,
+    pairwise_probs,
+    pseudo_residuals,
+    state_occupancy,
+    transition_counts,
+)
 
-__all__ = ["MarginalHMM", "decode_states", "hmm_logp", "impossible_evaluations"]
+__all__ = [
+    "MarginalHMM",
+    "decode_states",
+    "forecast",
+    "hmm_logp",
+    "impossible_evaluations",
+    "impute",
+    "one_step_log_predictive",
+    "pairwise_probs",
+    "pseudo_residuals",
+    "state_occupancy",
+    "transition_counts",
+]
 __version__ = "0.1.0"

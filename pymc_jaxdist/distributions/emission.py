@@ -1,6 +1,6 @@
 """Unregistered PyMC distributions as emission densities: their parameters, log-density, draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class EmissionDistribution:
 
         # Shapes may still be asked of what the direct parameters were computed from.
         outside = set(ancestors(direct))
-        log_density = _log_density_graph(template, 1)[1]
+        log_density = _at_a_value(pm.logp, template, 1)[1]
         _refuse_impossible_constants(log_density, where)
         extra = _reached(log_density, outside)
         extra_placeholders = [p.type() for p in extra]
@@ -111,7 +111,7 @@ class EmissionDistribution:
         """
         key = (batch_ndim, *(p.type for p in parameters))
         if key not in self._kernels:
-            inputs, outputs = self._log_density(batch_ndim, parameters)
+            inputs, outputs = self._graph(pm.logp, batch_ndim, parameters)
             self._kernels[key] = Emission(
                 log_density=InnerGraph(inputs, outputs),
                 finite_slope_log_density=InnerGraph(inputs, outputs, finite_derivatives=True),
@@ -121,12 +121,30 @@ class EmissionDistribution:
             )
         return self._kernels[key]
 
-    def _log_density(
-        self, batch_ndim: int, parameters: Sequence[TensorVariable]
+    def log_cdf(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> InnerGraph:
+        """Return the logarithm of the cumulative distribution function as a JAX function.
+
+        Parameters
+        ----------
+        batch_ndim, parameters
+            As for `kernel`.
+
+        Raises
+        ------
+        NotImplementedError
+            If PyMC has none for this distribution.
+        """
+        return InnerGraph(*self._graph(pm.logcdf, batch_ndim, parameters))
+
+    def _graph(
+        self,
+        function: Callable[..., TensorVariable],
+        batch_ndim: int,
+        parameters: Sequence[TensorVariable],
     ) -> tuple[list[Variable], list[Variable]]:
-        """Return the graph of the log-density: a value and parameters in, a tensor out."""
+        """Return the graph of ``pm.logp`` or its kin: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
-        value, log_density = _log_density_graph(self._with(placeholders), batch_ndim)
+        value, log_density = _at_a_value(function, self._with(placeholders), batch_ndim)
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
         log_density = _substitute(
             log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
@@ -154,19 +172,22 @@ class EmissionDistribution:
         """Return a value inside the support for each batch entry."""
         return support_point(self._with(parameters))
 
+    def __str__(self) -> str:
+        return str(self._template.owner.op)
+
     def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
 
-def _log_density_graph(
-    distribution: TensorVariable, batch_ndim: int
+def _at_a_value(
+    function: Callable[..., TensorVariable], distribution: TensorVariable, batch_ndim: int
 ) -> tuple[TensorVariable, TensorVariable]:
-    """Return a value with an axis for the states, ``(..., T, 1[, D])``, and its log-density."""
+    """Return a value with an axis for the states, ``(..., T, 1[, D])``, and the function of it."""
     op = distribution.owner.op
     discrete = distribution.dtype.startswith(("int", "uint", "bool"))
     shape = (*[None] * batch_ndim, 1, *[None] * op.ndim_supp)
     value = TensorType("int64" if discrete else distribution.dtype, shape=shape)()
-    return value, pm.logp(distribution, value)
+    return value, function(distribution, value)
 
 
 def _refuse_non_distributions(distribution: Any, where: str) -> None:

@@ -140,7 +140,7 @@ def log_filter(
     """
     chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
     ll = chain.log_likelihoods
-    sequences, steps, states = ll.shape
+    sequences, _, states = ll.shape
     log_matrices = jnp.log(jnp.swapaxes(chain.transition_matrix, 0, 1))
     log_start = jnp.broadcast_to(jnp.log(chain.initial_probs), (sequences, states))
 

@@ -68,9 +68,7 @@ class _KernelOp(VersionedOp):
         return f"{type(self).__name__}{{{self.kernel}}}"
 
 
-def _refused(
-    kernel: Kernel, node: Apply, inputs: Sequence[Any], error: Exception
-) -> ShapeError:
+def _refused(kernel: Kernel, node: Apply, inputs: Sequence[Any], error: Exception) -> ShapeError:
     """Say which inputs a kernel was called with when JAX could not compile it for them.
 
     Values never make a compiled kernel raise; shapes do, when data were replaced by longer ones.

@@ -1,5 +1,22 @@
 """What a model says after sampling."""
 
 from pymc_jaxdist.posterior.decode import decode_states
+from pymc_jaxdist.posterior.forecast import forecast
+from pymc_jaxdist.posterior.imputation import impute
+from pymc_jaxdist.posterior.one_step_ahead import one_step_log_predictive, pseudo_residuals
+from pymc_jaxdist.posterior.transitions import (
+    pairwise_probs,
+    state_occupancy,
+    transition_counts,
+)
 
-__all__ = ["decode_states"]
+__all__ = [
+    "decode_states",
+    "forecast",
+    "impute",
+    "one_step_log_predictive",
+    "pairwise_probs",
+    "pseudo_residuals",
+    "state_occupancy",
+    "transition_counts",
+]

@@ -1,67 +1,95 @@
-"""Where the hidden states were: state probabilities for every posterior draw."""
+"""Where the hidden states were: probabilities and paths for every posterior draw."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import pymc as pm
-import pytensor
 import xarray as xr
-from pytensor.graph.basic import Apply
-from pytensor.graph.traversal import ancestors
-from pytensor.tensor.random.type import RandomType
 
 from pymc_jaxdist.errors import ParameterError, compose_message
-from pymc_jaxdist.kernels import filtered_probs, smoothed_probs
-from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
-from pymc_jaxdist.ops import LogDensity
-from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.kernels import (
+    filtered_probs,
+    predicted_probs,
+    sample_paths,
+    smoothed_probs,
+    viterbi,
+)
+from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 
 __all__ = ["decode_states"]
 
-_PROBABILITIES = {"smoothed": smoothed_probs, "filtered": filtered_probs}
+_PROBABILITIES = {
+    "smoothed": smoothed_probs,
+    "filtered": filtered_probs,
+    "predicted": predicted_probs,
+}
+_PATHS = ("viterbi", "sampled")
 
 
 def decode_states(
     idata: Any,
     var_name: str,
-    kind: Literal["smoothed", "filtered"] = "smoothed",
+    kind: Literal["smoothed", "filtered", "predicted", "viterbi", "sampled"] = "smoothed",
     *,
     model: pm.Model | None = None,
+    observed: Any = None,
+    lengths: Any = None,
+    data: dict[str, Any] | None = None,
+    random_seed: Any = None,
+    progressbar: bool = True,
 ) -> xr.DataArray:
-    r"""Probabilities of the hidden states for every posterior draw.
+    r"""Hidden states for every posterior draw: probabilities, or paths.
 
-    Smoothed probabilities are :math:`P(z_t = k \mid y_1, \dots, y_T, \theta)`, filtered ones
-    :math:`P(z_t = k \mid y_1, \dots, y_t, \theta)`, for each draw of :math:`\theta`.
+    For each draw of the parameters :math:`\theta`,
+
+    ==============  =============================================================================
+    ``smoothed``    :math:`P(z_t = k \mid y_1, \dots, y_T, \theta)`, given the whole series
+    ``filtered``    :math:`P(z_t = k \mid y_1, \dots, y_t, \theta)`, given past and present
+    ``predicted``   :math:`P(z_t = k \mid y_1, \dots, y_{t-1}, \theta)`, given the past
+    ``viterbi``     :math:`\arg\max_z p(z \mid y, \theta)`, the most probable path
+    ``sampled``     :math:`z \sim p(z \mid y, \theta)`, a random path
+    ==============  =============================================================================
 
     Parameters
     ----------
     idata : InferenceData or DataTree
-        What ``pm.sample`` returned.
+        What ``pm.sample`` returned, with whatever sampler.
     var_name : str
         Name of the `MarginalHMM` variable.
-    kind : {"smoothed", "filtered"}
-        Given the whole series, or the past and present only.
+    kind : {"smoothed", "filtered", "predicted", "viterbi", "sampled"}
+        What to compute.
     model : pm.Model, optional
         The model; by default the one in context.
+    observed : array_like ``(..., T)`` or ``(..., T, D)``, optional
+        Other sequences to decode than those of the model.
+    lengths : array_like of int, optional
+        Lengths of those other sequences.
+    data : dict of str to array_like, optional
+        Other values for ``pm.Data`` variables: covariates of those other sequences.
+    random_seed : int, optional
+        Of sampled paths.
+    progressbar : bool
+        Whether to show progress when there is much to do.
 
     Returns
     -------
-    xarray.DataArray ``(chain, draw, ..., T, K)``
-        Probabilities, named ``{var_name}_{kind}_probs``, with the dims and coords of the model.
-        NaN beyond the length of a ragged sequence.
+    xarray.DataArray
+        With the dims and coords of the model. Probabilities ``(chain, draw, ..., T, K)`` named
+        ``{var_name}_{kind}_probs``, NaN beyond the length of a ragged sequence; or paths
+        ``(chain, draw, ..., T)`` named ``{var_name}_{kind}_path``, -1 there. Viterbi paths carry
+        the coordinate ``log_prob``: :math:`\log p(\hat z, y \mid \theta)`.
 
     Raises
     ------
     ParameterError
         If the variable is no hidden Markov model or the kind is unknown.
+    ShapeError
+        If other sequences do not fit the parameters.
 
     References
     ----------
     .. [1] Zucchini, W., MacDonald, I. L., & Langrock, R. (2016). Hidden Markov Models for Time
-       Series, 2nd ed., section 5.4.1. CRC Press.
+       Series, 2nd ed., section 5.4. CRC Press.
 
     Examples
     --------
@@ -78,125 +106,29 @@ def decode_states(
     >>> probs = pmj.decode_states({"posterior": draws}, "y", model=model)
     >>> probs.sizes["state"], probs.argmax("state").values.tolist()
     (2, [[[0, 1, 1]]])
+    >>> pmj.decode_states({"posterior": draws}, "y", "viterbi", model=model).values.tolist()
+    [[[0, 1, 1]]]
     """
-    where = f"decode_states of '{var_name}'"
-    if kind not in _PROBABILITIES:
+    if kind not in (*_PROBABILITIES, *_PATHS):
         raise ParameterError(
             compose_message(
-                where,
+                f"decode_states of '{var_name}'",
                 "kind is not known.",
                 got=repr(kind),
-                expected=" or ".join(repr(k) for k in _PROBABILITIES),
+                expected=" or ".join(repr(k) for k in (*_PROBABILITIES, *_PATHS)),
             )
         )
-    model = pm.modelcontext(model)
-    node = _log_density_node(where, model, var_name)
-    value = _observations(where, node)
-    draws = _parameter_draws(where, node, model, idata["posterior"])
-    with double_precision():
-        probs = np.asarray(_decoder(node.op.kernel, kind)(value, *draws))
-    posterior = idata["posterior"]
-    lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
-    probs = probs.reshape(*(len(c) for c in lead.values()), *probs.shape[1:])
-    dims, coords = _dims_and_coords(model, var_name, node, probs.ndim - 2)
-    return xr.DataArray(
-        probs,
-        dims=("chain", "draw", *dims),
-        coords={**lead, **coords},
-        name=f"{var_name}_{kind}_probs",
+    found = HiddenMarkovPosterior.find(
+        "decode_states", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-
-
-def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
-    """Find the log-density of a variable, as a function of the other model variables."""
-    rv = model.named_vars.get(var_name)
-    value = model.rvs_to_values.get(rv)
-    if rv in model.observed_RVs:
-        for variable in ancestors([pm.logp(rv, value)]):
-            node = variable.owner
-            if (
-                node is not None
-                and isinstance(node.op, LogDensity)
-                and isinstance(node.op.kernel, HiddenMarkovLogLikelihood)
-            ):
-                return node
-    raise ParameterError(
-        compose_message(
-            where,
-            "the variable is not an observed MarginalHMM of the model.",
-            got=f"'{var_name}'",
-            expected="one of " + ", ".join(repr(rv.name) for rv in model.basic_RVs),
-        )
-    )
-
-
-def _observations(where: str, node: Apply) -> np.ndarray:
-    """Return the observed sequences of a log-density."""
-    value = node.inputs[0]
-    if any(isinstance(v.type, RandomType) for v in ancestors([value])):
-        raise ParameterError(
-            compose_message(
-                where,
-                "the observations are a random choice of sequences.",
-                got="observed=pm.Minibatch(...)",
-                suggestion="build the model again with observed=y, and pass it as model=",
-            )
-        )
-    return np.asarray(value.eval())
-
-
-def _parameter_draws(where: str, node: Apply, model: pm.Model, posterior: Any) -> list[np.ndarray]:
-    """Evaluate the parameters of a log-density for every draw: arrays ``(S, ...)``."""
-    inputs = [rv for rv in model.free_RVs if rv.name in posterior]
-    needed = set(ancestors(node.inputs[1:], blockers=inputs))
-    absent = [rv.name for rv in model.free_RVs if rv in needed and rv not in inputs]
-    if absent:
-        raise ParameterError(
-            compose_message(
-                where,
-                "the posterior lacks variables on which the states depend.",
-                got=f"no draws of {', '.join(absent)}",
-                expected="draws of every free variable of the model",
-            )
-        )
-    evaluate = pytensor.function(
-        inputs, list(node.inputs[1:]), on_unused_input="ignore", mode="FAST_COMPILE"
-    )
-    flat = [
-        posterior[rv.name].values.reshape(-1, *posterior[rv.name].shape[2:]).astype(rv.dtype)
-        for rv in inputs
-    ]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    per_draw = [evaluate(*(values[s] for values in flat)) for s in range(n_draws)]
-    return [np.stack(values) for values in zip(*per_draw, strict=True)]
-
-
-@lru_cache(maxsize=64)
-def _decoder(kernel: HiddenMarkovLogLikelihood, kind: str) -> Callable:
-    def of_one_draw(value: jax.Array, *parameters: jax.Array) -> jax.Array:
-        return _PROBABILITIES[kind](*kernel.terms(value, *parameters))
-
-    @jax.jit
-    def of_all_draws(value: jax.Array, *parameters: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda one: of_one_draw(value, *one), parameters, batch_size=64)
-
-    return of_all_draws
-
-
-def _dims_and_coords(
-    model: pm.Model, var_name: str, node: Apply, ndim: int
-) -> tuple[list[str], dict[str, Any]]:
-    """Name the dimensions of state probabilities after those of the model."""
-    observed_dims = list(model.named_vars_to_dims.get(var_name) or ())[: ndim - 1]
-    dims = [
-        name or f"{var_name}_dim_{axis}"
-        for axis, name in enumerate(observed_dims or [None] * (ndim - 1))
-    ]
-    matrix_dims = model.named_vars_to_dims.get(node.inputs[1].name)
-    dims.append(matrix_dims[-2] if matrix_dims and matrix_dims[-2] else "state")
-    coords = {
-        dim: np.asarray(model.coords[dim])
-        for dim in dims
-        if dim in model.coords and model.coords[dim] is not None
-    }
-    return dims, coords
+    if kind in _PROBABILITIES:
+        probs = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)
+        return found.array(probs, f"{var_name}_{kind}_probs", [found.state_dim])
+    if kind == "sampled":
+        seed = np.random.SeedSequence(random_seed)
+        paths = found.evaluate(sample_paths, progressbar=progressbar, seed=seed)
+        return found.array(paths, f"{var_name}_sampled_path")
+    paths, log_prob = found.evaluate(viterbi, progressbar=progressbar)
+    of_paths = found.array(log_prob, "log_prob", per_time=False)
+    labelled = found.array(paths, f"{var_name}_viterbi_path")
+    return labelled.assign_coords(log_prob=(of_paths.dims, of_paths.values))

@@ -338,7 +338,7 @@ def test_a_distribution_without_length(arguments, message):
     ids=["sigma", "a component of a mixture", "one channel of two"],
 )
 def test_constants_outside_the_domain_of_the_emission(emission):
-    with pytest.raises(ParameterError, match="outside its domain[\\s\\S]*break the condition"):
+    with pytest.raises(ParameterError, match=r"outside its domain[\s\S]*break the condition"):
         pmj.MarginalHMM.dist(emission(), MATRIX, steps=5)
 
 

@@ -1,0 +1,417 @@
+"""A hidden Markov model with the posterior draws of its parameters: what decoding starts from."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+import pymc as pm
+import pytensor
+import xarray as xr
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
+from rich.progress import track
+
+from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
+from pymc_jaxdist.ops import LogDensity
+from pymc_jaxdist.ops.precision import double_precision
+
+__all__ = ["HiddenMarkovPosterior"]
+
+# Draws are worked on in blocks whose evidence (N, T, K) stays below this many numbers, so that
+# memory does not grow with the number of draws.
+LARGEST_BLOCK = 2**22
+MOST_DRAWS_PER_BLOCK = 250
+
+
+@dataclasses.dataclass
+class HiddenMarkovPosterior:
+    """A hidden Markov model, its observations, and S posterior draws of its parameters.
+
+    Made by `find`.
+
+    Attributes
+    ----------
+    where : str
+        The function and the variable, for error messages.
+    var_name : str
+        Name of the variable.
+    model : pm.Model
+        The model that holds it.
+    kernel : HiddenMarkovLogLikelihood
+        The log-likelihood, to be called with `value` and a draw of `parameters`.
+    value : (..., T) or (..., T, D) array
+        Observations.
+    parameters : dict of (S, ...) arrays
+        Draws of the arguments of the kernel, in its order.
+    posterior : xarray.Dataset
+        The draws of the model.
+    matrix_dims : list of str or None
+        Names of the dimensions of the transition matrix.
+    """
+
+    where: str
+    var_name: str
+    model: pm.Model
+    kernel: HiddenMarkovLogLikelihood
+    value: np.ndarray
+    parameters: dict[str, np.ndarray]
+    posterior: Any
+    matrix_dims: list[str | None]
+
+    @classmethod
+    def find(
+        cls,
+        function: str,
+        idata: Any,
+        var_name: str,
+        model: pm.Model | None,
+        *,
+        observed: Any = None,
+        lengths: Any = None,
+        data: dict[str, Any] | None = None,
+    ) -> "HiddenMarkovPosterior":
+        """Find a `MarginalHMM` in a model and evaluate its parameters for every draw.
+
+        Parameters
+        ----------
+        function : str
+            Who asks, for error messages.
+        idata, var_name, model, observed, lengths, data
+            As in `decode_states`.
+        """
+        where = f"{function} of '{var_name}'"
+        model = pm.modelcontext(model)
+        node = _log_density_node(where, model, var_name)
+        kernel = node.op.kernel
+        draws = _parameter_draws(where, node, model, idata["posterior"], data or {})
+        parameters = dict(zip(_argument_names(kernel), draws, strict=True))
+        if observed is not None:
+            value: np.ndarray = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan)
+            # What was said of the observed sequences says nothing of others.
+            parameters = {
+                name: draw
+                for name, draw in parameters.items()
+                if name not in ("lengths", "allowed_states")
+            }
+            if lengths is not None:
+                n_draws = len(next(iter(parameters.values())))
+                lengths = np.broadcast_to(lengths, (n_draws, *np.shape(lengths)))
+                parameters = _in_order(parameters | {"lengths": lengths})
+        else:
+            value = _observations(where, node)
+        matrix_dims = model.named_vars_to_dims.get(node.inputs[1].name) or ()
+        found = cls(
+            where=where,
+            var_name=var_name,
+            model=model,
+            kernel=kernel,
+            value=value,
+            parameters=parameters,
+            posterior=idata["posterior"],
+            matrix_dims=list(matrix_dims)[-2:],
+        )
+        return found.with_value(value)
+
+    @property
+    def event_ndim(self) -> int:
+        """1 if observations are vectors, else 0."""
+        emissions = self.kernel.emissions
+        return 1 if len(emissions) > 1 else emissions[0].event_ndim
+
+    @property
+    def n_times(self) -> int:
+        """T."""
+        return self.value.shape[self.value.ndim - 1 - self.event_ndim]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the set of sequences."""
+        return self.value.shape[: self.value.ndim - 1 - self.event_ndim]
+
+    @property
+    def n_states(self) -> int:
+        """K."""
+        return int(self.parameters["transition_matrix"].shape[-1])
+
+    @property
+    def n_draws(self) -> int:
+        """S, chains times draws."""
+        return len(self.parameters["transition_matrix"])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of observations of each sequence, ``(...)``."""
+        lengths = self.parameters.get("lengths")
+        return np.broadcast_to(self.n_times if lengths is None else lengths[0], self.batch_shape)
+
+    def with_value(self, value: np.ndarray, **parameters: Any) -> "HiddenMarkovPosterior":
+        """Return the same posterior with other observations and other parameters.
+
+        A parameter that is None is left out.
+        """
+        merged = {k: v for k, v in (self.parameters | parameters).items() if v is not None}
+        kernel = dataclasses.replace(
+            self.kernel,
+            may_be_missing=True,
+            lengths_given="lengths" in merged,
+            allowed_states_given="allowed_states" in merged,
+        )
+        return dataclasses.replace(self, kernel=kernel, value=value, parameters=_in_order(merged))
+
+    def extended(self, steps: int) -> "HiddenMarkovPosterior":
+        """Return the same posterior with ``steps`` unknown observations after each sequence."""
+        axis = self.value.ndim - 1 - self.event_ndim
+        beyond = np.arange(self.n_times) >= self.lengths[..., None]
+        value = self.value.astype(float)
+        value[beyond] = np.nan
+        padding = [(0, steps if i == axis else 0) for i in range(value.ndim)]
+        changed: dict[str, Any] = {"lengths": None}
+        if "allowed_states" in self.parameters:
+            mask = self.parameters["allowed_states"]
+            width = [(0, steps if i == mask.ndim - 2 else 0) for i in range(mask.ndim)]
+            changed["allowed_states"] = np.pad(mask, width, constant_values=True)
+        return self.with_value(np.pad(value, padding, constant_values=np.nan), **changed)
+
+    def evaluate(
+        self, function: Callable, *, progressbar: bool, seed: np.random.SeedSequence | None = None
+    ) -> Any:
+        """Evaluate a function of the evidence for every draw.
+
+        Parameters
+        ----------
+        function : callable
+            A module-level function of ``(log_likelihoods, initial_probs, transition_matrix,
+            lengths)``, and of a random key before them if there is a seed. Returns arrays.
+        progressbar : bool
+            Whether to show progress, if it takes several steps.
+        seed : numpy.random.SeedSequence, optional
+            Of the random keys.
+
+        Returns
+        -------
+        pytree of (S, ...) arrays
+        """
+        size = np.prod(self.batch_shape, dtype=int) * self.n_times * self.n_states
+        block = int(np.clip(LARGEST_BLOCK // max(size, 1), 1, MOST_DRAWS_PER_BLOCK))
+        block = min(block, self.n_draws)
+        starts = range(0, self.n_draws, block)
+        with double_precision():
+            keys = None
+            if seed is not None:
+                key = jax.random.key(int(seed.generate_state(1)[0]))
+                keys = jax.random.split(key, self.n_draws)
+            parts = []
+            for start in _tracked(starts, self.where, progressbar):
+                # Every block is as long as the first, so that one compiled function serves all.
+                chosen = np.minimum(np.arange(start, start + block), self.n_draws - 1)
+                own = tuple(draws[chosen] for draws in self.parameters.values())
+                own_keys = None if keys is None else keys[chosen]
+                try:
+                    result = _compiled(self.kernel, function)(own_keys, self.value, own)
+                except (TypeError, ValueError) as error:
+                    raise self._refused(error) from error
+                kept = min(block, self.n_draws - start)
+                parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], result))
+        return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+
+    def array(
+        self,
+        values: np.ndarray,
+        name: str,
+        dims: Sequence[str] = (),
+        coords: dict[str, Any] | None = None,
+        *,
+        per_time: bool = True,
+    ) -> xr.DataArray:
+        """Label an array ``(S, ...[, T], *dims)`` with the dims and coords of the model."""
+        lead = {dim: self.posterior[dim].values for dim in ("chain", "draw")}
+        values = values.reshape(*(len(c) for c in lead.values()), *values.shape[1:])
+        n_own = len(self.batch_shape) + per_time
+        given = list(self.model.named_vars_to_dims.get(self.var_name) or [])[:n_own]
+        given += [None] * (n_own - len(given))
+        own = [dim or f"{self.var_name}_dim_{axis}" for axis, dim in enumerate(given)]
+        every = ["chain", "draw", *own, *dims]
+        labels: dict[str, Any] = dict(lead)
+        for dim, length in zip(every[2:], values.shape[2:], strict=True):
+            known = (coords or {}).get(dim, self.model.coords.get(dim))
+            if known is not None and len(known) == length:
+                labels[dim] = np.asarray(known)
+        return xr.DataArray(values, dims=every, coords=labels, name=name)
+
+    @property
+    def state_dim(self) -> str:
+        """Name of the dimension of the states."""
+        return (self.matrix_dims[0] if self.matrix_dims else None) or "state"
+
+    @property
+    def pair_dims(self) -> tuple[str, str]:
+        """Names of the dimensions of a matrix over pairs of states."""
+        to = self.matrix_dims[1] if len(self.matrix_dims) > 1 else None
+        if to is None or to == self.state_dim:
+            to = f"to_{self.state_dim}"
+        return self.state_dim, to
+
+    @property
+    def channel_dim(self) -> str:
+        """Name of the dimension of the channels."""
+        dims = self.model.named_vars_to_dims.get(self.var_name) or ()
+        complete = len(dims) == self.value.ndim
+        return (list(dims)[-1] if complete else None) or f"{self.var_name}_channel"
+
+    def pair_coords(self) -> dict[str, Any]:
+        """Coordinates of the second dimension of a matrix over pairs of states."""
+        known = self.model.coords.get(self.state_dim)
+        return {} if known is None else {self.pair_dims[1]: known}
+
+    def _refused(self, error: Exception) -> ShapeError:
+        shapes = ", ".join(f"{name} {draws.shape[1:]}" for name, draws in self.parameters.items())
+        return ShapeError(
+            compose_message(
+                self.where,
+                "the parameters do not fit the observations.",
+                got=f"observations {self.value.shape}; {shapes}",
+                expected=f"shapes that broadcast; JAX says: {str(error).splitlines()[0]:.120}",
+                suggestion="data={'x': ...} with as many rows as there are times, for parameters "
+                "that depend on covariates in pm.Data",
+            )
+        )
+
+
+def _argument_names(kernel: HiddenMarkovLogLikelihood) -> list[str]:
+    """Name the arguments of a kernel after the observations."""
+    names = ["transition_matrix"]
+    names += ["initial_probs"] if kernel.initial_probs_given else []
+    names += ["lengths"] if kernel.lengths_given else []
+    names += ["allowed_states"] if kernel.allowed_states_given else []
+    for channel, emission in enumerate(kernel.emissions):
+        names += [f"emission {channel} {i:04d}" for i in range(emission.n_parameters)]
+    return names
+
+
+def _in_order(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Sort parameters as a kernel expects them: emission parameters come last."""
+    first = ("transition_matrix", "initial_probs", "lengths", "allowed_states")
+    emission = [name for name in parameters if name not in first]
+    return {name: parameters[name] for name in (*first, *emission) if name in parameters}
+
+
+def _tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[int]:
+    if not progressbar or len(blocks) == 1:
+        return blocks
+    return track(blocks, description=where, transient=True)
+
+
+@lru_cache(maxsize=64)
+def _compiled(kernel: HiddenMarkovLogLikelihood, function: Callable) -> Callable:
+    def of_one_draw(key: Any, value: jax.Array, parameters: tuple) -> Any:
+        terms = kernel.terms(value, *parameters)
+        return function(*terms) if key is None else function(key, *terms)
+
+    return jax.jit(jax.vmap(of_one_draw, in_axes=(0, None, 0)))
+
+
+def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
+    """Find the log-density of a variable, as a function of the other model variables."""
+    rv = model.named_vars.get(var_name)
+    value = model.rvs_to_values.get(rv)
+    if rv in model.observed_RVs:
+        for variable in ancestors([pm.logp(rv, value)]):
+            node = variable.owner
+            if (
+                node is not None
+                and isinstance(node.op, LogDensity)
+                and isinstance(node.op.kernel, HiddenMarkovLogLikelihood)
+            ):
+                return node
+    observed = [rv.name for rv in model.observed_RVs if remembered(rv) is not None]
+    raise ParameterError(
+        compose_message(
+            where,
+            "the variable is not an observed MarginalHMM of the model.",
+            got=f"'{var_name}'",
+            expected=("one of " + ", ".join(map(repr, observed))) if observed else None,
+        )
+    )
+
+
+def _observations(where: str, node: Apply) -> np.ndarray:
+    """Return the observed sequences of a log-density."""
+    value = node.inputs[0]
+    if any(isinstance(v.type, RandomType) for v in ancestors([value])):
+        raise ParameterError(
+            compose_message(
+                where,
+                "the observations are a random choice of sequences.",
+                got="observed=pm.Minibatch(...)",
+                suggestion="build the model again with observed=y, and pass it as model=",
+            )
+        )
+    return np.asarray(value.eval())
+
+
+def _parameter_draws(
+    where: str, node: Apply, model: pm.Model, posterior: Any, data: dict[str, Any]
+) -> list[np.ndarray]:
+    """Evaluate the parameters of a log-density for every draw: arrays ``(S, ...)``."""
+    inputs = [rv for rv in model.free_RVs if rv.name in posterior]
+    needed = set(ancestors(node.inputs[1:], blockers=inputs))
+    absent = [rv.name for rv in model.free_RVs if rv in needed and rv not in inputs]
+    if absent:
+        raise ParameterError(
+            compose_message(
+                where,
+                "the posterior lacks variables on which the states depend.",
+                got=f"no draws of {', '.join(absent)}",
+                expected="draws of every free variable of the model",
+            )
+        )
+    evaluate = pytensor.function(
+        inputs,
+        list(node.inputs[1:]),
+        givens=_replaced_data(where, model, data),
+        on_unused_input="ignore",
+        mode="FAST_COMPILE",
+    )
+    flat = [
+        posterior[rv.name].values.reshape(-1, *posterior[rv.name].shape[2:]).astype(rv.dtype)
+        for rv in inputs
+    ]
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    per_draw = [evaluate(*(values[s] for values in flat)) for s in range(n_draws)]
+    return [np.stack(values) for values in zip(*per_draw, strict=True)]
+
+
+def _replaced_data(where: str, model: pm.Model, data: dict[str, Any]) -> list[tuple]:
+    """Return pairs of data of a model and other values for them."""
+    replaced = []
+    for name, value in data.items():
+        variable = model.named_vars.get(name)
+        if not isinstance(variable, SharedVariable):
+            known = [v.name for v in model.data_vars]
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "data must name variables made by pm.Data.",
+                    got=repr(name),
+                    expected="one of " + ", ".join(map(repr, known)) if known else "pm.Data",
+                )
+            )
+        array = np.asarray(value, dtype=variable.type.dtype)
+        if array.ndim != variable.type.ndim:
+            raise ShapeError(
+                compose_message(
+                    where,
+                    f"data['{name}'] must have as many dimensions as in the model.",
+                    got=str(array.shape),
+                    expected=f"{variable.type.ndim} dimensions",
+                )
+            )
+        replaced.append((variable, pytensor.tensor.as_tensor_variable(array)))
+    return replaced
