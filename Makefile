@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 
 # Passed on to pytest: make test PYTEST_ARGS="-m 'not slow' tests/ops"
 PYTEST_ARGS ?=
+# Test files run side by side; each worker needs up to 2 GB of memory.
+PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types bench clean
@@ -28,7 +30,7 @@ demo: $(VENV)/.installed-plots
 	@$(BIN)/python examples/earthquakes.py
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
