@@ -1,7 +1,7 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
 from pymc_jaxdist.distributions import MarginalHMM, hmm_logp
-from pymc_jaxdist.ops import impossible_evaluations
+from pymc_jaxdist.ops import impossible_evaluations, jax_function
 from pymc_jaxdist.posterior import (
     decode_states,
     forecast,
@@ -20,6 +20,7 @@ __all__ = [
     "hmm_logp",
     "impossible_evaluations",
     "impute",
+    "jax_function",
     "one_step_log_predictive",
     "pairwise_probs",
     "pseudo_residuals",

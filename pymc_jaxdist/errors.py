@@ -13,6 +13,7 @@ __all__ = [
     "DataError",
     "DistributionError",
     "ForkedProcessError",
+    "FunctionError",
     "JaxDistError",
     "ParameterError",
     "PrecisionError",
@@ -39,6 +40,10 @@ class DataError(JaxDistError, ValueError):
 
 class DistributionError(JaxDistError, TypeError):
     """An argument that must be an unregistered PyMC distribution is something else."""
+
+
+class FunctionError(JaxDistError, TypeError):
+    """A function that must run in JAX does not, or returns something else than it should."""
 
 
 class ForkedProcessError(JaxDistError, RuntimeError):

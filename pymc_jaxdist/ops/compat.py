@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter
@@ -12,7 +13,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import generate_fallback_impl
 from pytensor.scalar.math import Erfcx
 
-__all__ = ["VersionedOp", "dfs_rewriter", "numba_object_mode"]
+__all__ = ["ForwardModeOp", "VersionedOp", "dfs_rewriter", "numba_object_mode"]
 
 
 class VersionedOp(Op):
@@ -48,6 +49,40 @@ class VersionedOp(Op):
         """Delegate to ``output_shapes``: PyTensor 2 passes the graph first, PyTensor 3 does not."""
         node, input_shapes = arguments[-2:]
         return self.output_shapes(node, input_shapes)
+
+
+class ForwardModeOp(VersionedOp):
+    """An Op with a forward derivative, found under the names of every PyTensor.
+
+    Subclasses define ``forward_derivative(inputs, tangents)``, where a tangent is None if the
+    input does not move, and which returns None for outputs that do not.
+    """
+
+    def forward_derivative(
+        self, inputs: Sequence[Variable], tangents: Sequence[Variable | None]
+    ) -> list[Variable | None]:
+        """Return the tangents of the outputs."""
+        raise NotImplementedError
+
+    def R_op(
+        self, inputs: Sequence[Variable], eval_points: Sequence[Variable | None]
+    ) -> list[Variable | None]:
+        """Delegate to ``forward_derivative``; PyTensor 2 asks here."""
+        moving = [
+            None if point is None or isinstance(point.type, DisconnectedType) else point
+            for point in eval_points
+        ]
+        return self.forward_derivative(inputs, moving)
+
+    def pushforward(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        tangents: Sequence[Variable],
+    ) -> list[Variable]:
+        """Delegate to ``forward_derivative``; PyTensor 3 asks here."""
+        results = self.R_op(inputs, tangents)
+        return [disconnected_type() if x is None else x for x in results]
 
 
 def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable:

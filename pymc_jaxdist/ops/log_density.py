@@ -24,11 +24,17 @@ from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
 
-__all__ = ["LogDensity", "LogDensityHessianProduct", "LogDensityPullback", "log_density"]
+__all__ = [
+    "KernelOp",
+    "LogDensity",
+    "LogDensityHessianProduct",
+    "LogDensityPullback",
+    "log_density",
+]
 
 
-class _KernelOp(VersionedOp):
-    """What the three Ops share: how a compiled function is found and called."""
+class KernelOp(VersionedOp):
+    """What all our Ops share: how a compiled function is found and called."""
 
     kernel: Kernel
     differentiable: tuple[int, ...]
@@ -106,7 +112,7 @@ def _constants_on_device(node: Apply) -> list[tuple[int, jax.Array]]:
     return constants
 
 
-class LogDensity(_KernelOp):
+class LogDensity(KernelOp):
     r"""Log-densities of independent units with, hidden behind them, the gradients of their sum.
 
     Output 0 is :math:`\ell_n(x)`, one value per unit (sequence, subject, row). The hidden
@@ -128,7 +134,7 @@ class LogDensity(_KernelOp):
     """
 
     __props__ = ("batch_ndim", "differentiable", "kernel", "wrt")
-    __str__ = _KernelOp.__str__
+    __str__ = KernelOp.__str__
     default_output = 0
 
     def __init__(
@@ -212,14 +218,14 @@ class LogDensity(_KernelOp):
         return [scale * gradient for gradient in gradients]
 
 
-class LogDensityPullback(_KernelOp):
+class LogDensityPullback(KernelOp):
     r"""Gradients of :math:`\sum_n w_n \ell_n(x)` for weights that differ between units.
 
     The inputs are those of `LogDensity` followed by the weights ``w``.
     """
 
     __props__ = ("differentiable", "kernel")
-    __str__ = _KernelOp.__str__
+    __str__ = KernelOp.__str__
 
     def __init__(self, kernel: Kernel, differentiable: tuple[int, ...]) -> None:
         self.kernel = kernel
@@ -261,7 +267,7 @@ class LogDensityPullback(_KernelOp):
         return [*_scatter(self, inputs, [terms]), weights_cotangent]
 
 
-class LogDensityHessianProduct(_KernelOp):
+class LogDensityHessianProduct(KernelOp):
     r"""Product of the Hessian of :math:`\sum_n w_n \ell_n(x)` with a direction.
 
     The inputs are those of `LogDensity`, the weights ``w`` and one direction for each
@@ -269,7 +275,7 @@ class LogDensityHessianProduct(_KernelOp):
     """
 
     __props__ = ("differentiable", "kernel")
-    __str__ = _KernelOp.__str__
+    __str__ = KernelOp.__str__
 
     def __init__(self, kernel: Kernel, differentiable: tuple[int, ...]) -> None:
         self.kernel = kernel
