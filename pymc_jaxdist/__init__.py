@@ -1,6 +1,12 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
-from pymc_jaxdist.distributions import MarginalHMM, hmm_logp
+from pymc_jaxdist.distributions import (
+    MarginalHMM,
+    hmm_logp,
+    sticky_dirichlet,
+    transition_from_logits,
+    transition_from_rates,
+)
 from pymc_jaxdist.ops import impossible_evaluations, jax_function
 from pymc_jaxdist.posterior import (
     decode_states,
@@ -25,6 +31,9 @@ __all__ = [
     "pairwise_probs",
     "pseudo_residuals",
     "state_occupancy",
+    "sticky_dirichlet",
     "transition_counts",
+    "transition_from_logits",
+    "transition_from_rates",
 ]
 __version__ = "0.1.0"
