@@ -58,8 +58,8 @@ def transition_from_logits(logits: Any) -> TensorVariable:
     where = "transition_from_logits"
     logits = pt.as_tensor_variable(logits).astype("float64")
     shape = known_shape(logits)
-    too_flat = len(shape) < 2
-    if too_flat or (None not in shape[-2:] and shape[-1] != shape[-2] - 1):
+    states, others = shape[-2:] if len(shape) > 1 else (0, 0)
+    if len(shape) < 2 or (states is not None and others not in (None, states - 1)):
         raise ShapeError(
             compose_message(
                 where,
