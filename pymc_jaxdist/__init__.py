@@ -15,6 +15,7 @@ from pymc_jaxdist.posterior import (
     one_step_log_predictive,
     pairwise_probs,
     pseudo_residuals,
+    relabel_states,
     state_occupancy,
     transition_counts,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "one_step_log_predictive",
     "pairwise_probs",
     "pseudo_residuals",
+    "relabel_states",
     "state_occupancy",
     "sticky_dirichlet",
     "transition_counts",

@@ -23,7 +23,7 @@ ALLOWED_WITHIN = {
     "ops": {"ops", "kernels"},
     "distributions": {"distributions", "ops", "kernels"},
     "posterior": {"posterior", "distributions", "ops", "kernels"},
-    "plots": set(),
+    "plots": {"plots"},
     "datasets": set(),
 }
 

@@ -9,7 +9,14 @@ import pytest
 import xarray as xr
 
 from pymc_jaxdist.datasets import load_earthquakes
-from pymc_jaxdist.plots import plot_state_probabilities
+from pymc_jaxdist.errors import ShapeError
+from pymc_jaxdist.plots import (
+    plot_forecast,
+    plot_pseudo_residuals,
+    plot_state_densities,
+    plot_state_probabilities,
+    plot_transition_matrix,
+)
 
 T, K = 12, 3
 
@@ -88,6 +95,95 @@ def test_missing_values_are_left_out(series, probs):
     _, (upper, _) = plot_state_probabilities(masked, probs)
     assert np.isnan(upper.lines[0].get_ydata()[3])
     assert np.isfinite(np.delete(upper.lines[0].get_ydata(), 3)).all()
+
+
+def test_a_path_is_a_strip_above_the_probabilities(series, probs):
+    path = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, -1, -1])
+    _, (_, lower) = plot_state_probabilities(series, probs, path=path)
+    strips = lower.collections[K:]
+    ends = [(p.vertices[:, 0].min(), p.vertices[:, 0].max()) for s in strips for p in s.get_paths()]
+    assert ends == [(-0.5, 3.5), (3.5, 7.5), (7.5, 9.5)]
+    for strip, area in zip(strips, lower.collections, strict=False):
+        np.testing.assert_array_equal(strip.get_facecolor(), area.get_facecolor())
+
+
+def test_state_densities_are_weighted_by_the_shares_and_add_up():
+    grid = np.linspace(-4, 9, 201)
+    means = np.array([[0.0, 5.0], [0.2, 5.2]])
+    densities = np.exp(-0.5 * (grid[:, None] - means[:, None]) ** 2) / np.sqrt(2 * np.pi)
+    observed = np.ma.masked_invalid([[0.0, np.nan], [5.0, 5.5]])
+    _, ax = plot_state_densities(observed, densities, grid, [[0.3, 0.7], [0.5, 0.5]])
+    first, second, total = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(first, 0.4 * densities[..., 0].mean(axis=0))
+    np.testing.assert_allclose(first + second, total)
+    np.testing.assert_allclose(np.trapezoid(total, grid), 1, atol=1e-3)
+    assert len(ax.collections) == 2  # a band of uncertainty for each state
+
+
+def test_counts_have_a_bar_for_each_value():
+    densities = np.array([[0.7, 0.1], [0.2, 0.3], [0.1, 0.6]])
+    _, ax = plot_state_densities([0, 0, 2, 0], densities, [0, 1, 2], [0.5, 0.5], discrete=True)
+    assert {bar.get_center()[0]: bar.get_height() for bar in ax.patches} == {0: 0.75, 2: 0.25}
+
+
+def test_a_transition_matrix_is_written_with_its_interval():
+    draws = np.linspace(0.8, 1.0, 101)
+    matrix = np.stack(
+        [np.stack([draws, 1 - draws], -1), np.stack([0 * draws, 0 * draws + 1], -1)], 1
+    )
+    labelled = xr.DataArray(
+        matrix[None], dims=("chain", "draw", "s", "to"), coords={"s": ["calm", "wild"]}
+    )
+    _, ax = plot_transition_matrix(labelled)
+    assert [t.get_text() for t in ax.texts][:2] == ["0.90\n[0.81, 0.99]", "0.10\n[0.01, 0.19]"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["calm", "wild"]
+
+
+def test_residuals_of_noise_lie_on_the_line_and_in_the_band():
+    residuals = np.random.default_rng(3).normal(size=(1, 5000))
+    residuals[0, 7] = np.nan
+    _, (quantiles, correlation) = plot_pseudo_residuals(residuals)
+    points = quantiles.lines[-1]
+    middle = np.abs(points.get_xdata()) < 2
+    np.testing.assert_allclose(points.get_ydata()[middle], points.get_xdata()[middle], atol=0.15)
+    bars = np.array([path.vertices[1, 1] for path in correlation.collections[0].get_paths()])
+    assert len(bars) == 20
+    assert np.abs(bars).max() < 0.06
+
+
+def test_correlated_residuals_show():
+    noise = np.random.default_rng(4).normal(size=2001)
+    _, (_, correlation) = plot_pseudo_residuals((noise[1:] + noise[:-1]) / np.sqrt(2))
+    bars = [path.vertices[1, 1] for path in correlation.collections[0].get_paths()]
+    assert abs(bars[0] - 0.5) < 0.06
+    assert max(np.abs(bars[1:])) < 0.1
+
+
+def test_a_forecast_fan_has_the_quantiles_of_the_draws():
+    draws = np.linspace(0, 1, 1001)[:, None] * np.array([1.0, 2.0])
+    _, ax = plot_forecast([0.0, 0.5, 0.1], draws, n_shown=2)
+    shown, median = ax.lines
+    np.testing.assert_array_equal(shown.get_xdata(), [1, 2])
+    np.testing.assert_allclose(median.get_ydata(), [0.5, 1.0])
+    widest = ax.collections[0].get_paths()[0].vertices
+    assert np.isclose(widest[:, 1].max(), 2 * 0.975)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot_state_densities([1.0], np.ones((4, 2)), np.ones(3), [0.5, 0.5]),
+        lambda: plot_state_densities([1.0], np.ones((3, 2)), np.ones(3), [1.0]),
+        lambda: plot_transition_matrix(np.ones((2, 3))),
+        lambda: plot_transition_matrix(np.eye(2), state_names=["a"]),
+        lambda: plot_pseudo_residuals(np.full(5, np.nan)),
+        lambda: plot_forecast(np.ones((2, 3)), np.ones((4, 2))),
+        lambda: plot_forecast(np.ones(3), np.ones((4, 2)), times=np.arange(3)),
+    ],
+)
+def test_arguments_of_other_pictures_that_do_not_fit_are_refused(draw):
+    with pytest.raises(ShapeError, match=r"plot_\w+: [\s\S]*got"):
+        draw()
 
 
 def test_draws_into_given_axes(series, probs):

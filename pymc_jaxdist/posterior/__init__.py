@@ -4,6 +4,7 @@ from pymc_jaxdist.posterior.decode import decode_states
 from pymc_jaxdist.posterior.forecast import forecast
 from pymc_jaxdist.posterior.imputation import impute
 from pymc_jaxdist.posterior.one_step_ahead import one_step_log_predictive, pseudo_residuals
+from pymc_jaxdist.posterior.relabel import relabel_states
 from pymc_jaxdist.posterior.transitions import (
     pairwise_probs,
     state_occupancy,
@@ -17,6 +18,7 @@ __all__ = [
     "one_step_log_predictive",
     "pairwise_probs",
     "pseudo_residuals",
+    "relabel_states",
     "state_occupancy",
     "transition_counts",
 ]

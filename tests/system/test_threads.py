@@ -6,6 +6,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 from pymc.blocking import DictToArrayBijection, RaveledVars
+from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 
 from pymc_jaxdist.ops import LogDensity
@@ -21,7 +22,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def function(model):
-    compiled = model.logp_dlogp_function(ravel_inputs=True, mode="FAST_COMPILE")
+    # Optimised, because PyTensor shares what an OpFromGraph compiled between copies of a function.
+    mode = Mode(linker="py", optimizer="fast_run")
+    compiled = model.logp_dlogp_function(ravel_inputs=True, mode=mode)
     compiled.set_extra_values({})
     return compiled._pytensor_function
 

@@ -1,7 +1,4 @@
-"""Pictures of decoded hidden states.
-
-matplotlib is imported when a picture is drawn, so the package works without it.
-"""
+"""A series with the probabilities of its hidden states."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_jaxdist.errors import ShapeError, compose_message
+from pymc_jaxdist.errors import ShapeError
+from pymc_jaxdist.plots.appearance import open_frame, shape_error, state_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,15 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_state_probabilities"]
 
-#: Ends of the colour map between which the states are spread: neither too dark nor too pale.
-DARK, PALE = 0.15, 0.88
-
 
 def plot_state_probabilities(
     observed: ArrayLike,
     probs: Any,
     times: ArrayLike | None = None,
     *,
+    path: ArrayLike | None = None,
     state_names: Sequence[str] | None = None,
     state_levels: ArrayLike | None = None,
     xlabel: str | None = None,
@@ -49,6 +45,9 @@ def plot_state_probabilities(
     times : array_like, shape (T,), optional
         Increasing times or dates. By default the coordinate of the time dimension of `probs` if it
         has one, else 0, 1, ..., T - 1.
+    path : array_like of int, shape (T,), optional
+        A state path, such as the most frequent Viterbi path. Drawn as a strip above the
+        probabilities; -1 is left blank.
     state_names : sequence of str, length K, optional
         By default the coordinate of the state dimension of `probs` if it has one, else
         ``state 0``, ``state 1``, ...
@@ -87,7 +86,6 @@ def plot_state_probabilities(
         figure, axes = plot_state_probabilities(counts, states)
         figure.savefig("counts.png", dpi=200)
     """
-    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     times, state_names, xlabel = _labels(probs, times, state_names, xlabel)
@@ -96,7 +94,7 @@ def plot_state_probabilities(
     names = [f"state {k}" for k in range(n_states)] if state_names is None else list(state_names)
     if len(names) != n_states:
         raise _shape_error("state_names must name every state.", len(names), n_states, "probs")
-    colors = mpl.colormaps[colormap](np.linspace(1 - PALE, 1 - DARK, n_states))
+    colors = state_colors(n_states, colormap)
 
     if axes is None:
         figure, panels = plt.subplots(
@@ -137,7 +135,10 @@ def plot_state_probabilities(
 
     edges, heights = _steps(x, mean_probs)
     lower.stackplot(edges, heights.T, colors=colors, labels=names, linewidth=0)
-    lower.set_ylim(0, 1)
+    top = 1.0
+    if path is not None:
+        top = _draw_path(lower, x, np.asarray(path), colors)
+    lower.set_ylim(0, top)
     lower.set_xlim(edges[0], edges[-1])
     lower.set_yticks([0, 0.5, 1], ["0", "½", "1"])
     lower.set_ylabel("probability")
@@ -155,9 +156,21 @@ def plot_state_probabilities(
         borderpad=0,
     )
     figure.align_ylabels(panels)
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
+    open_frame(*panels)
     return figure, panels
+
+
+def _draw_path(
+    panel: "Axes", x: NDArray[Any], path: NDArray[Any], colors: NDArray[np.float64]
+) -> float:
+    """Draw a strip of states above the probabilities; return where it ends."""
+    if path.shape != x.shape:
+        raise _shape_error("path must give one state per time.", path.shape, x.shape, "probs")
+    bottom, top = 1.05, 1.15
+    edges, states = _steps(x, path.astype(float))
+    for k, color in enumerate(colors):
+        panel.fill_between(edges, bottom, top, where=states == k, color=color, linewidth=0)
+    return top
 
 
 def _labels(
@@ -205,11 +218,7 @@ def _checked(
 
 def _shape_error(problem: str, got: object, expected: object, because: str = "") -> ShapeError:
     reason = f"  because of the shape of {because}" if because else ""
-    return ShapeError(
-        compose_message(
-            "plot_state_probabilities", problem, got=got, expected=f"{expected}{reason}"
-        )
-    )
+    return shape_error("plot_state_probabilities", problem, got, f"{expected}{reason}")
 
 
 def _steps(
