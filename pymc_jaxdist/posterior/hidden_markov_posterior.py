@@ -25,8 +25,8 @@ from pymc_jaxdist.ops.precision import double_precision
 __all__ = ["HiddenMarkovPosterior"]
 
 # Draws are worked on in blocks whose evidence (N, T, K) stays below this many numbers, so that
-# memory does not grow with the number of draws.
-LARGEST_BLOCK = 2**22
+# a block stays in the processor's cache and memory does not grow with the number of draws.
+LARGEST_BLOCK = 2**17
 MOST_DRAWS_PER_BLOCK = 250
 
 
