@@ -37,7 +37,7 @@ def report(idata, model, counts):
     path, votes = stats.mode(flat, axis=0)
     agreement = np.mean(votes) / len(flat)
     print(
-        f"\nThe most probable paths of the draws agree on the state of a year by {agreement:.0%}."
+        f"\nThe most probable paths agree in {agreement:.0%} of the draws, on average."
     )
 
     densities = pmj.one_step_log_predictive(idata, "counts", model=model)
