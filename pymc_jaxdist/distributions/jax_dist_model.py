@@ -1,6 +1,6 @@
 """A user's log-density as PyMC sees it: log-density, random draws, a value in the support."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -145,7 +145,20 @@ class JaxDistModel:
             point = JaxFunction(function)(*own)
         else:
             point = pt.as_tensor_variable(start)
-        # Asking a draw for its shape may draw it (PyTensor 2), and nothing may be there to do so.
-        known = None not in rv.type.shape
-        shape = rv.type.shape if known else tuple(rv.shape)
-        return pt.cast(pt.broadcast_to(point, shape), self.dtype)
+        return pt.cast(pt.broadcast_to(point, self._shape(size, parameters)), self.dtype)
+
+    def _shape(self, size: Any, parameters: Sequence[TensorVariable]) -> tuple:
+        """Return the shape of a draw, without asking the draw, which may be made to answer."""
+        own = parameters[: len(self.signature.parameters)]
+        shapes = list(zip(own, self.signature.parameters, strict=True))
+        lengths: dict[str, Any] = {}
+        for parameter, names in shapes:
+            own_shape = tuple(parameter.shape)
+            lengths.update(zip(names, own_shape[len(own_shape) - len(names) :], strict=True))
+        extra = parameters[len(own) : len(own) + len(self.lengths)]
+        lengths.update((n, x.flatten()[0]) for n, x in zip(self.lengths, extra, strict=True))
+        core = [int(n) if n.isdecimal() else lengths[n] for n in self.signature.value]
+        if isinstance(size, Constant) and size.data is None:
+            batch = [x[(..., *(0,) * len(names))] for x, names in shapes]
+            size = tuple(pt.broadcast_arrays(*batch)[0].shape) if batch else ()
+        return (*tuple(size), *core)
