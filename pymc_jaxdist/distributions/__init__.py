@@ -3,5 +3,16 @@
 from pymc_jaxdist.distributions.hidden_markov import MarginalHMM
 from pymc_jaxdist.distributions.hmm_logp import hmm_logp
 from pymc_jaxdist.distributions.jax_dist import JaxDist
+from pymc_jaxdist.distributions.neural_net_observed import NeuralNetObserved
+from pymc_jaxdist.distributions.nn_priors import FanIn, Frozen, describe, nn_priors
 
-__all__ = ["JaxDist", "MarginalHMM", "hmm_logp"]
+__all__ = [
+    "FanIn",
+    "Frozen",
+    "JaxDist",
+    "MarginalHMM",
+    "NeuralNetObserved",
+    "describe",
+    "hmm_logp",
+    "nn_priors",
+]
