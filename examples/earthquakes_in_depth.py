@@ -36,9 +36,7 @@ def report(idata, model, counts):
     flat = paths.values.reshape(-1, len(counts))
     path, votes = stats.mode(flat, axis=0)
     agreement = np.mean(votes) / len(flat)
-    print(
-        f"\nThe most probable paths agree in {agreement:.0%} of the draws, on average."
-    )
+    print(f"\nThe most probable paths agree in {agreement:.0%} of the draws, on average.")
 
     densities = pmj.one_step_log_predictive(idata, "counts", model=model)
     predictive = np.log(np.exp(densities).mean(("chain", "draw")))

@@ -1,19 +1,30 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
 from pymc_jaxdist.distributions import (
+    FanIn,
+    Frozen,
+    JaxDist,
     MarginalHMM,
+    NeuralNetObserved,
+    describe,
     hmm_logp,
+    nn_priors,
     sticky_dirichlet,
     transition_from_logits,
     transition_from_rates,
 )
-from pymc_jaxdist.ops import impossible_evaluations, jax_function
+from pymc_jaxdist.ops import (
+    impossible_evaluations,
+    jax_function,
+)
 from pymc_jaxdist.posterior import (
     decode_states,
     forecast,
     impute,
     one_step_log_predictive,
     pairwise_probs,
+    posterior_pytree,
+    predict,
     pseudo_residuals,
     relabel_states,
     state_occupancy,
@@ -21,15 +32,23 @@ from pymc_jaxdist.posterior import (
 )
 
 __all__ = [
+    "FanIn",
+    "Frozen",
+    "JaxDist",
     "MarginalHMM",
+    "NeuralNetObserved",
     "decode_states",
+    "describe",
     "forecast",
     "hmm_logp",
     "impossible_evaluations",
     "impute",
     "jax_function",
+    "nn_priors",
     "one_step_log_predictive",
     "pairwise_probs",
+    "posterior_pytree",
+    "predict",
     "pseudo_residuals",
     "relabel_states",
     "state_occupancy",

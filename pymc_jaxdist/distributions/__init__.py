@@ -1,7 +1,23 @@
 """PyMC distributions whose log-densities are JAX kernels."""
 
-from pymc_jaxdist.distributions.hidden_markov import MarginalHMM
-from pymc_jaxdist.distributions.hmm_logp import hmm_logp
+from pymc_jaxdist.distributions.hidden_markov import (
+    MarginalHMM,
+)
+from pymc_jaxdist.distributions.hmm_logp import (
+    hmm_logp,
+)
+from pymc_jaxdist.distributions.jax_dist import (
+    JaxDist,
+)
+from pymc_jaxdist.distributions.neural_net_observed import (
+    NeuralNetObserved,
+)
+from pymc_jaxdist.distributions.nn_priors import (
+    FanIn,
+    Frozen,
+    describe,
+    nn_priors,
+)
 from pymc_jaxdist.distributions.transition_matrices import (
     sticky_dirichlet,
     transition_from_logits,
@@ -9,8 +25,14 @@ from pymc_jaxdist.distributions.transition_matrices import (
 )
 
 __all__ = [
+    "FanIn",
+    "Frozen",
+    "JaxDist",
     "MarginalHMM",
+    "NeuralNetObserved",
+    "describe",
     "hmm_logp",
+    "nn_priors",
     "sticky_dirichlet",
     "transition_from_logits",
     "transition_from_rates",

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 from pymc.distributions.distribution import SymbolicRandomVariable, support_point
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.utils import CheckParameterValue, local_check_parameter_to_ninf_switch
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.replace import clone_replace
+from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.tensor.random.op import RandomVariable
@@ -64,7 +65,7 @@ class EmissionDistribution:
 
     @classmethod
     def cut(
-        cls, distribution: Any, where: str
+        cls, distribution: Any, where: str, argument: str = "emission"
     ) -> tuple["EmissionDistribution", list[TensorVariable]]:
         """Cut a distribution off at its parameters.
 
@@ -75,6 +76,8 @@ class EmissionDistribution:
             ``(..., T, K)``.
         where : str
             The distribution that holds it, for error messages.
+        argument : str
+            The argument it was given as, for error messages.
 
         Returns
         -------
@@ -83,17 +86,17 @@ class EmissionDistribution:
             The variables of the model at which it was cut, in the order in which `kernel` and
             `draw` expect them or others in their place.
         """
-        _refuse_non_distributions(distribution, where)
-        direct = [p for p in _direct_parameters(distribution) if not _is_baked(p)]
+        _refuse_non_distributions(distribution, where, argument)
+        direct = [p for p in _direct_parameters(distribution) if not is_baked(p)]
         for p in _direct_parameters(distribution):
-            _refuse_nan(p, where)
+            _refuse_nan(p, where, argument)
         placeholders = [p.type() for p in direct]
         template = _substitute(distribution, dict(zip(direct, placeholders, strict=True)))
 
         # Shapes may still be asked of what the direct parameters were computed from.
         outside = set(ancestors(direct))
         log_density = _at_a_value(pm.logp, template, 1)[1]
-        _refuse_impossible_constants(log_density, where)
+        _refuse_impossible_constants(log_density, where, argument)
         extra = _reached(log_density, outside)
         extra_placeholders = [p.type() for p in extra]
         template = _substitute(template, dict(zip(extra, extra_placeholders, strict=True)))
@@ -144,12 +147,31 @@ class EmissionDistribution:
     ) -> tuple[list[Variable], list[Variable]]:
         """Return the graph of ``pm.logp`` or its kin: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
-        value, log_density = _at_a_value(function, self._with(placeholders), batch_ndim)
+        value, log_density = _at_a_value(function, self.at(placeholders), batch_ndim)
+        return self.finish([value, *placeholders], log_density)
+
+    def finish(
+        self, inputs: Sequence[Variable], log_density: TensorVariable
+    ) -> tuple[list[Variable], list[Variable]]:
+        """Make the graph of a log-density ready to become a JAX function.
+
+        Parameters
+        ----------
+        inputs : sequence of Variable
+            All that it depends on.
+        log_density : TensorVariable
+            What `pymc.logp` returned.
+
+        Returns
+        -------
+        inputs, outputs : list of Variable
+            Of a copy, in which values outside the domain of a parameter give ``-inf``.
+        """
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
         log_density = _substitute(
             log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
         )
-        graph = FunctionGraph([value, *placeholders], [log_density], clone=True)
+        graph = FunctionGraph(list(inputs), [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape
             rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
@@ -166,16 +188,30 @@ class EmissionDistribution:
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
-        return change_dist_size(self._with(parameters), tuple(size))
+        return change_dist_size(self.at(parameters), tuple(size))
+
+    def independent(
+        self, parameters: Sequence[TensorVariable], size: Sequence[Any]
+    ) -> TensorVariable:
+        """Return a random draw like `draw`, independent of all others of the distribution."""
+        generators = [v for v in graph_inputs([self._template]) if isinstance(v.type, RandomType)]
+        fresh: dict[Variable, Variable] = {
+            v: pytensor.shared(np.random.default_rng()) for v in generators
+        }
+        draw = change_dist_size(_substitute(self._template, fresh), tuple(size))
+        # The parameters may be variables of a model, of which a clone would make copies.
+        replacements = dict(zip(self._placeholders, parameters, strict=True))
+        return graph_replace(draw, replacements, strict=False)
 
     def support_point(self, parameters: Sequence[TensorVariable]) -> TensorVariable:
         """Return a value inside the support for each batch entry."""
-        return support_point(self._with(parameters))
+        return support_point(self.at(parameters))
 
     def __str__(self) -> str:
         return str(self._template.owner.op)
 
-    def _with(self, parameters: Sequence[Variable]) -> TensorVariable:
+    def at(self, parameters: Sequence[Variable]) -> TensorVariable:
+        """Return the distribution with these parameters."""
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
 
 
@@ -190,13 +226,13 @@ def _at_a_value(
     return value, function(distribution, value)
 
 
-def _refuse_non_distributions(distribution: Any, where: str) -> None:
-    example = "emission=pm.Normal.dist(mu, sigma)"
+def _refuse_non_distributions(distribution: Any, where: str, argument: str) -> None:
+    example = f"{argument}=pm.Normal.dist(mu, sigma)"
     if not isinstance(distribution, TensorVariable):
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be an unregistered PyMC distribution, or a tuple of them.",
+                f"{argument} must be an unregistered PyMC distribution, or a tuple of them.",
                 got=f"{type(distribution).__name__}: {distribution!r:.60}",
                 suggestion=example,
             )
@@ -208,7 +244,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must not be a variable of the model.",
+                f"{argument} must not be a variable of the model.",
                 got=f"the model variable '{distribution.name}'",
                 expected="a distribution that is not registered, made by .dist()",
                 suggestion=example,
@@ -218,7 +254,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be a distribution, not an expression.",
+                f"{argument} must be a distribution, not an expression.",
                 got=f"{distribution!r:.60}, the result of {distribution.owner}",
                 suggestion=example,
             )
@@ -227,7 +263,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be univariate or vector-valued.",
+                f"{argument} must be univariate or vector-valued.",
                 got=f"a distribution of {distribution.owner.op.ndim_supp}-dimensional values",
             )
         )
@@ -268,7 +304,7 @@ def _reached(log_density: Variable, outside: set[Variable]) -> list[TensorVariab
             return
         seen.add(variable)
         if variable in outside:
-            if not _is_baked(variable):
+            if not is_baked(variable):
                 reached[variable] = None
         elif variable.owner is not None:
             for x in variable.owner.inputs:
@@ -278,20 +314,20 @@ def _reached(log_density: Variable, outside: set[Variable]) -> list[TensorVariab
     return [v for v in reached if isinstance(v.type, TensorType)]
 
 
-def _refuse_nan(parameter: TensorVariable, where: str) -> None:
+def _refuse_nan(parameter: TensorVariable, where: str, argument: str) -> None:
     value = known_value(parameter)
     if value is not None and value.dtype.kind == "f" and np.isnan(value).any():
         raise ParameterError(
             compose_message(
                 where,
-                "a parameter of the emission is NaN.",
+                f"a parameter of the {argument} is NaN.",
                 got=f"NaN in {parameter.name or 'a constant'} of shape {value.shape}",
                 expected="numbers",
             )
         )
 
 
-def _refuse_impossible_constants(log_density: Variable, where: str) -> None:
+def _refuse_impossible_constants(log_density: Variable, where: str, argument: str) -> None:
     """Raise if constant parameters break a condition PyMC puts on them, such as sigma > 0."""
     for variable in ancestors([log_density]):
         if variable.owner is None or not isinstance(variable.owner.op, CheckParameterValue):
@@ -301,13 +337,13 @@ def _refuse_impossible_constants(log_density: Variable, where: str) -> None:
             raise ParameterError(
                 compose_message(
                     where,
-                    "a parameter of the emission is outside its domain.",
+                    f"a parameter of the {argument} is outside its domain.",
                     got=f"constants that break the condition {variable.owner.op.msg}",
                 )
             )
 
 
-def _is_baked(variable: Variable) -> bool:
+def is_baked(variable: Variable) -> bool:
     """Tell whether a variable is a small constant, which becomes part of the compiled kernel."""
     roots = list(graph_inputs([variable]))
     return all(isinstance(x, Constant) for x in roots) and (

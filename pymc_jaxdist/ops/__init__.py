@@ -4,9 +4,9 @@
 from pymc_jaxdist.ops import dispatch, jax_op_dispatch, jax_op_rewrites, rewrites
 from pymc_jaxdist.ops.impossible_evaluations import impossible_evaluations
 from pymc_jaxdist.ops.inner_graph import InnerGraph
-from pymc_jaxdist.ops.jax_function import jax_function
 from pymc_jaxdist.ops.jax_op import JaxFunction
 from pymc_jaxdist.ops.log_density import LogDensity, log_density
+from pymc_jaxdist.ops.wrapped_function import jax_function
 
 __all__ = [
     "InnerGraph",

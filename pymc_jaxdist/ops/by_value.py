@@ -49,12 +49,13 @@ class ByValue:
     False
     """
 
-    __slots__ = ("_hash", "_key", "value")
-
     def __init__(self, value: Any, where: str = "jax_function") -> None:
         self.value = value
         self._key = _Description(where).of(value)
         self._hash = hash(self._key)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.value(*args, **kwargs)
 
     def __hash__(self) -> int:
         return self._hash

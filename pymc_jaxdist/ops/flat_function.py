@@ -90,7 +90,7 @@ class FlatFunction:
         for position, leaf in self.static:
             leaves.insert(position, leaf.value)
         args, kwargs = self.structure.unflatten(leaves)
-        results, treedef = jax.tree_util.tree_flatten(self.function.value(*args, **kwargs))
+        results, treedef = jax.tree_util.tree_flatten(self.function(*args, **kwargs))
         arrays = tuple(jnp.asarray(x) for x in results if is_array(x))
         static = tuple((i, x) for i, x in enumerate(results) if not is_array(x))
         return arrays, TreeStructure(treedef), static

@@ -1,10 +1,25 @@
 """What a model says after sampling."""
 
-from pymc_jaxdist.posterior.decode import decode_states
-from pymc_jaxdist.posterior.forecast import forecast
-from pymc_jaxdist.posterior.imputation import impute
-from pymc_jaxdist.posterior.one_step_ahead import one_step_log_predictive, pseudo_residuals
-from pymc_jaxdist.posterior.relabel import relabel_states
+from pymc_jaxdist.posterior.decode import (
+    decode_states,
+)
+from pymc_jaxdist.posterior.forecast import (
+    forecast,
+)
+from pymc_jaxdist.posterior.imputation import (
+    impute,
+)
+from pymc_jaxdist.posterior.one_step_ahead import (
+    one_step_log_predictive,
+    pseudo_residuals,
+)
+from pymc_jaxdist.posterior.predict import (
+    posterior_pytree,
+    predict,
+)
+from pymc_jaxdist.posterior.relabel import (
+    relabel_states,
+)
 from pymc_jaxdist.posterior.transitions import (
     pairwise_probs,
     state_occupancy,
@@ -17,6 +32,8 @@ __all__ = [
     "impute",
     "one_step_log_predictive",
     "pairwise_probs",
+    "posterior_pytree",
+    "predict",
     "pseudo_residuals",
     "relabel_states",
     "state_occupancy",

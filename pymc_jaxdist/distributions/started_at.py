@@ -1,0 +1,46 @@
+"""Random variables that start somewhere else than PyMC would let them.
+
+PyMC's ``initval`` would do, but a model with initial values can be neither copied nor asked for
+its pointwise log-likelihood.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.distributions.distribution import _support_point
+from pytensor.tensor.variable import TensorVariable
+
+__all__ = ["StartedAt", "started_at"]
+
+
+class StartedAt:
+    """What the class of a random variable that starts somewhere else has besides its own."""
+
+    start: np.ndarray
+
+
+def started_at(rv: TensorVariable, start: np.ndarray) -> TensorVariable:
+    """Return an unregistered random variable of the same distribution with a support point.
+
+    Parameters
+    ----------
+    rv : TensorVariable
+        What ``.dist()`` returned.
+    start : array
+        Where sampling starts.
+    """
+    node = rv.owner
+    cls = type(node.op)
+    values = np.asarray(start, dtype="float64")
+    started_cls: Any = type(cls.__name__, (StartedAt, cls), {"start": values})
+    op = started_cls.__new__(started_cls)
+    op.__dict__.update(node.op.__dict__)
+    outputs = op.make_node(*node.inputs).outputs
+    started: TensorVariable = outputs[node.outputs.index(rv)]
+    return started
+
+
+@_support_point.register(StartedAt)
+def _support_point_of_started(op: Any, rv: TensorVariable, *inputs: Any) -> TensorVariable:
+    return pt.constant(op.start.astype(rv.type.dtype))
