@@ -24,11 +24,13 @@ from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
 from pymc_jaxdist.ops.compat import dfs_rewriter
 
-__all__ = ["EmissionDistribution"]
+__all__ = ["EmissionDistribution", "is_baked"]
 
 # Larger constants (covariate effects computed outside the model) stay inputs of the kernel:
 # baked into the compiled program they would slow its compilation.
 LARGEST_BAKED_CONSTANT = 256
+
+_EXAMPLES = {"likelihood": "lambda y: pm.Normal.dist(y, sigma)"}
 
 # Stands for the generators of distributions of which only a shape is asked: nothing is drawn.
 UNUSED_GENERATOR = np.random.default_rng(0)
@@ -64,7 +66,7 @@ class EmissionDistribution:
 
     @classmethod
     def cut(
-        cls, distribution: Any, where: str
+        cls, distribution: Any, where: str, argument: str = "emission"
     ) -> tuple["EmissionDistribution", list[TensorVariable]]:
         """Cut a distribution off at its parameters.
 
@@ -75,6 +77,8 @@ class EmissionDistribution:
             ``(..., T, K)``.
         where : str
             The distribution that holds it, for error messages.
+        argument : str
+            The name under which it was passed, for error messages.
 
         Returns
         -------
@@ -83,10 +87,10 @@ class EmissionDistribution:
             The variables of the model at which it was cut, in the order in which `kernel` and
             `draw` expect them or others in their place.
         """
-        _refuse_non_distributions(distribution, where)
-        direct = [p for p in _direct_parameters(distribution) if not _is_baked(p)]
+        _refuse_non_distributions(distribution, where, argument)
+        direct = [p for p in _direct_parameters(distribution) if not is_baked(p)]
         for p in _direct_parameters(distribution):
-            _refuse_nan(p, where)
+            _refuse_nan(p, where, argument)
         placeholders = [p.type() for p in direct]
         template = _substitute(distribution, dict(zip(direct, placeholders, strict=True)))
 
@@ -97,7 +101,9 @@ class EmissionDistribution:
         template = _substitute(template, dict(zip(extra, extra_placeholders, strict=True)))
         return cls(template, [*placeholders, *extra_placeholders]), [*direct, *extra]
 
-    def kernel(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> Emission:
+    def kernel(
+        self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool = True
+    ) -> Emission:
         """Return the emission density as part of a JAX kernel.
 
         Parameters
@@ -106,25 +112,28 @@ class EmissionDistribution:
             Dimensions of the observations without that of a multivariate event.
         parameters : sequence of TensorVariable
             Variables in the place of `parameters`, of the same or a larger rank.
+        per_state : bool
+            Whether the parameters have an axis for the states of a Markov chain.
         """
-        key = (batch_ndim, *(p.type for p in parameters))
+        key = (batch_ndim, per_state, *(p.type for p in parameters))
         if key not in self._kernels:
-            inputs, outputs = self._log_density(batch_ndim, parameters)
+            inputs, outputs = self._log_density(batch_ndim, parameters, per_state)
             self._kernels[key] = Emission(
                 log_density=InnerGraph(inputs, outputs),
                 finite_slope_log_density=InnerGraph(inputs, outputs, finite_derivatives=True),
                 n_parameters=len(parameters),
                 event_ndim=self.event_ndim,
                 discrete=self.discrete,
+                per_state=per_state,
             )
         return self._kernels[key]
 
     def _log_density(
-        self, batch_ndim: int, parameters: Sequence[TensorVariable]
+        self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool
     ) -> tuple[list[Variable], list[Variable]]:
         """Return the graph of the log-density: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
-        value, log_density = _log_density_graph(self._with(placeholders), batch_ndim)
+        value, log_density = _log_density_graph(self._with(placeholders), batch_ndim, per_state)
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
         log_density = _substitute(
             log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
@@ -157,23 +166,26 @@ class EmissionDistribution:
 
 
 def _log_density_graph(
-    distribution: TensorVariable, batch_ndim: int
+    distribution: TensorVariable, batch_ndim: int, per_state: bool = True
 ) -> tuple[TensorVariable, TensorVariable]:
-    """Return a value with an axis for the states, ``(..., T, 1[, D])``, and its log-density."""
+    """Return a value ``(..., T[, D])`` and its log-density.
+
+    With an axis for the states the value is ``(..., T, 1[, D])``.
+    """
     op = distribution.owner.op
     discrete = distribution.dtype.startswith(("int", "uint", "bool"))
-    shape = (*[None] * batch_ndim, 1, *[None] * op.ndim_supp)
+    shape = (*[None] * batch_ndim, *[1] * per_state, *[None] * op.ndim_supp)
     value = TensorType("int64" if discrete else distribution.dtype, shape=shape)()
     return value, pm.logp(distribution, value)
 
 
-def _refuse_non_distributions(distribution: Any, where: str) -> None:
-    example = "emission=pm.Normal.dist(mu, sigma)"
+def _refuse_non_distributions(distribution: Any, where: str, argument: str) -> None:
+    example = f"{argument}={_EXAMPLES.get(argument, 'pm.Normal.dist(mu, sigma)')}"
     if not isinstance(distribution, TensorVariable):
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be an unregistered PyMC distribution, or a tuple of them.",
+                f"{argument} must be an unregistered PyMC distribution, or a tuple of them.",
                 got=f"{type(distribution).__name__}: {distribution!r:.60}",
                 suggestion=example,
             )
@@ -185,7 +197,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must not be a variable of the model.",
+                f"{argument} must not be a variable of the model.",
                 got=f"the model variable '{distribution.name}'",
                 expected="a distribution that is not registered, made by .dist()",
                 suggestion=example,
@@ -195,7 +207,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be a distribution, not an expression.",
+                f"{argument} must be a distribution, not an expression.",
                 got=f"{distribution!r:.60}, the result of {distribution.owner}",
                 suggestion=example,
             )
@@ -204,7 +216,7 @@ def _refuse_non_distributions(distribution: Any, where: str) -> None:
         raise DistributionError(
             compose_message(
                 where,
-                "emission must be univariate or vector-valued.",
+                f"{argument} must be univariate or vector-valued.",
                 got=f"a distribution of {distribution.owner.op.ndim_supp}-dimensional values",
             )
         )
@@ -245,7 +257,7 @@ def _reached(log_density: Variable, outside: set[Variable]) -> list[TensorVariab
             return
         seen.add(variable)
         if variable in outside:
-            if not _is_baked(variable):
+            if not is_baked(variable):
                 reached[variable] = None
         elif variable.owner is not None:
             for x in variable.owner.inputs:
@@ -255,20 +267,20 @@ def _reached(log_density: Variable, outside: set[Variable]) -> list[TensorVariab
     return [v for v in reached if isinstance(v.type, TensorType)]
 
 
-def _refuse_nan(parameter: TensorVariable, where: str) -> None:
+def _refuse_nan(parameter: TensorVariable, where: str, argument: str) -> None:
     value = known_value(parameter)
     if value is not None and value.dtype.kind == "f" and np.isnan(value).any():
         raise ParameterError(
             compose_message(
                 where,
-                "a parameter of the emission is NaN.",
+                f"a parameter of the {argument} is NaN.",
                 got=f"NaN in {parameter.name or 'a constant'} of shape {value.shape}",
                 expected="numbers",
             )
         )
 
 
-def _is_baked(variable: Variable) -> bool:
+def is_baked(variable: Variable) -> bool:
     """Tell whether a variable is a small constant, which becomes part of the compiled kernel."""
     roots = list(graph_inputs([variable]))
     return all(isinstance(x, Constant) for x in roots) and (
