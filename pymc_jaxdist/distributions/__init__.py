@@ -18,6 +18,10 @@ from pymc_jaxdist.distributions.nn_priors import (
     describe,
     nn_priors,
 )
+from pymc_jaxdist.distributions.ode import (
+    ODEObserved,
+    ode_solution,
+)
 from pymc_jaxdist.distributions.transition_matrices import (
     sticky_dirichlet,
     transition_from_logits,
@@ -30,9 +34,11 @@ __all__ = [
     "JaxDist",
     "MarginalHMM",
     "NeuralNetObserved",
+    "ODEObserved",
     "describe",
     "hmm_logp",
     "nn_priors",
+    "ode_solution",
     "sticky_dirichlet",
     "transition_from_logits",
     "transition_from_rates",

@@ -25,11 +25,13 @@ from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
 from pymc_jaxdist.ops.compat import dfs_rewriter
 
-__all__ = ["EmissionDistribution"]
+__all__ = ["EmissionDistribution", "is_baked"]
 
 # Larger constants (covariate effects computed outside the model) stay inputs of the kernel:
 # baked into the compiled program they would slow its compilation.
 LARGEST_BAKED_CONSTANT = 256
+
+_EXAMPLES = {"likelihood": "lambda y: pm.Normal.dist(y, sigma)"}
 
 # Stands for the generators of distributions of which only a shape is asked: nothing is drawn.
 UNUSED_GENERATOR = np.random.default_rng(0)
@@ -102,7 +104,9 @@ class EmissionDistribution:
         template = _substitute(template, dict(zip(extra, extra_placeholders, strict=True)))
         return cls(template, [*placeholders, *extra_placeholders]), [*direct, *extra]
 
-    def kernel(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> Emission:
+    def kernel(
+        self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool = True
+    ) -> Emission:
         """Return the emission density as part of a JAX kernel.
 
         Parameters
@@ -111,16 +115,19 @@ class EmissionDistribution:
             Dimensions of the observations without that of a multivariate event.
         parameters : sequence of TensorVariable
             Variables in the place of `parameters`, of the same or a larger rank.
+        per_state : bool
+            Whether the parameters have an axis for the states of a Markov chain.
         """
-        key = (batch_ndim, *(p.type for p in parameters))
+        key = (batch_ndim, per_state, *(p.type for p in parameters))
         if key not in self._kernels:
-            inputs, outputs = self._graph(pm.logp, batch_ndim, parameters)
+            inputs, outputs = self._graph(pm.logp, batch_ndim, parameters, per_state)
             self._kernels[key] = Emission(
                 log_density=InnerGraph(inputs, outputs),
                 finite_slope_log_density=InnerGraph(inputs, outputs, finite_derivatives=True),
                 n_parameters=len(parameters),
                 event_ndim=self.event_ndim,
                 discrete=self.discrete,
+                per_state=per_state,
             )
         return self._kernels[key]
 
@@ -144,10 +151,11 @@ class EmissionDistribution:
         function: Callable[..., TensorVariable],
         batch_ndim: int,
         parameters: Sequence[TensorVariable],
+        per_state: bool = True,
     ) -> tuple[list[Variable], list[Variable]]:
         """Return the graph of ``pm.logp`` or its kin: a value and parameters in, a tensor out."""
         placeholders = [p.type() for p in parameters]
-        value, log_density = _at_a_value(function, self.at(placeholders), batch_ndim)
+        value, log_density = _at_a_value(function, self.at(placeholders), batch_ndim, per_state)
         return self.finish([value, *placeholders], log_density)
 
     def finish(
@@ -216,18 +224,24 @@ class EmissionDistribution:
 
 
 def _at_a_value(
-    function: Callable[..., TensorVariable], distribution: TensorVariable, batch_ndim: int
+    function: Callable[..., TensorVariable],
+    distribution: TensorVariable,
+    batch_ndim: int,
+    per_state: bool = True,
 ) -> tuple[TensorVariable, TensorVariable]:
-    """Return a value with an axis for the states, ``(..., T, 1[, D])``, and the function of it."""
+    """Return a value ``(..., T[, D])`` and a function of it, such as the log-density.
+
+    With an axis for the states the value is ``(..., T, 1[, D])``.
+    """
     op = distribution.owner.op
     discrete = distribution.dtype.startswith(("int", "uint", "bool"))
-    shape = (*[None] * batch_ndim, 1, *[None] * op.ndim_supp)
+    shape = (*[None] * batch_ndim, *[1] * per_state, *[None] * op.ndim_supp)
     value = TensorType("int64" if discrete else distribution.dtype, shape=shape)()
     return value, function(distribution, value)
 
 
 def _refuse_non_distributions(distribution: Any, where: str, argument: str) -> None:
-    example = f"{argument}=pm.Normal.dist(mu, sigma)"
+    example = f"{argument}={_EXAMPLES.get(argument, 'pm.Normal.dist(mu, sigma)')}"
     if not isinstance(distribution, TensorVariable):
         raise DistributionError(
             compose_message(

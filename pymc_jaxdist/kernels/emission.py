@@ -32,6 +32,9 @@ class Emission:
         0 for a univariate, 1 for a multivariate emission.
     discrete : bool
         Whether the support is a set of integers.
+    per_state : bool
+        Whether there is an axis for the states of a Markov chain. Without it, shapes are
+        ``(..., T)`` instead of ``(..., T, 1)`` and ``(..., T, K)`` throughout.
     """
 
     log_density: LogDensity
@@ -39,6 +42,7 @@ class Emission:
     n_parameters: int
     event_ndim: int
     discrete: bool
+    per_state: bool = True
 
     def log_likelihoods(
         self, value: jax.Array, parameters: tuple[jax.Array, ...], may_be_missing: bool
@@ -79,8 +83,10 @@ class Emission:
                 impossible |= jnp.any(value != whole, axis=event_axes)
                 value = whole.astype(int)
         log_density = self._differentiable_log_density(value, parameters)
-        log_density = jnp.where(missing[..., None], 0.0, log_density)
-        return jnp.where(impossible[..., None], -jnp.inf, log_density)
+        if self.per_state:
+            missing, impossible = missing[..., None], impossible[..., None]
+        log_density = jnp.where(missing, 0.0, log_density)
+        return jnp.where(impossible, -jnp.inf, log_density)
 
     def _first_present(self, value: jax.Array, absent: jax.Array) -> jax.Array:
         """Return the first observation that is there, or a number many supports contain."""
@@ -103,14 +109,15 @@ class Emission:
         that are not taken do the same. If it happened, the gradient is computed again with
         infinite derivatives counted as 0.
         """
-        state_axis = -1 - self.event_ndim
+
+        def spread(value: jax.Array) -> jax.Array:
+            return jnp.expand_dims(value, -1 - self.event_ndim) if self.per_state else value
 
         def direct(value: jax.Array, *parameters: jax.Array) -> jax.Array:
-            return self.log_density(jnp.expand_dims(value, state_axis), *parameters)[0]
+            return self.log_density(spread(value), *parameters)[0]
 
         def with_finite_slopes(value: jax.Array, *parameters: jax.Array) -> jax.Array:
-            spread = jnp.expand_dims(value, state_axis)
-            return self.finite_slope_log_density(spread, *parameters)[0]
+            return self.finite_slope_log_density(spread(value), *parameters)[0]
 
         def forward(value: jax.Array, *parameters: jax.Array) -> tuple:
             log_density, transpose = jax.vjp(direct, value, *parameters)

@@ -1,7 +1,7 @@
 """The one Op: a log-density and its gradients from one call of a compiled JAX kernel."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -351,7 +351,9 @@ def in_double_precision(x: Any) -> TensorVariable:
     return variable
 
 
-def log_density(kernel: Kernel, *inputs: Any, batch_ndim: int) -> TensorVariable:
+def log_density(
+    kernel: Kernel, *inputs: Any, batch_ndim: int, constant: Collection[int] = ()
+) -> TensorVariable:
     """Apply a JAX kernel as a log-density with gradients.
 
     Parameters
@@ -363,6 +365,9 @@ def log_density(kernel: Kernel, *inputs: Any, batch_ndim: int) -> TensorVariable
         Inputs; those of floating dtype have gradients.
     batch_ndim : int
         Number of dimensions of the result.
+    constant : collection of int
+        Positions of inputs of floating dtype that have no gradient, for kernels that save work
+        by it.
 
     Returns
     -------
@@ -380,6 +385,8 @@ def log_density(kernel: Kernel, *inputs: Any, batch_ndim: int) -> TensorVariable
     array([-0., -4.])
     """
     variables = [in_double_precision(x) for x in inputs]
-    differentiable = tuple(i for i, x in enumerate(variables) if x.type.dtype == "float64")
+    differentiable = tuple(
+        i for i, x in enumerate(variables) if x.type.dtype == "float64" and i not in constant
+    )
     op = LogDensity(kernel, batch_ndim, differentiable, differentiable)
     return op(*variables)

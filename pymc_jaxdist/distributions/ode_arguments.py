@@ -1,0 +1,203 @@
+"""From the arguments a user writes to a checked differential equation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytensor.tensor as pt
+from pymc.pytensorf import constant_fold
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import graph_inputs
+from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.distributions import ode_checks as checks
+from pymc_jaxdist.distributions.arguments import known_shape
+from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels.ode.equation import Argument, Equation
+
+__all__ = ["PreparedEquation", "prepare_equation"]
+
+
+class PreparedEquation(NamedTuple):
+    """An equation, its arguments in order, and what is known of their shapes.
+
+    Attributes
+    ----------
+    equation : Equation
+    arguments : list of TensorVariable
+        ``y0``, ``t0``, ``times``, the leaves of ``params``.
+    batch_shape : tuple of int or None
+        Dimensions of subjects.
+    seen_shape : tuple of int
+        What is seen of the states at one time.
+    seen_names : tuple of str or None
+        Names of what is seen, if it reaches the likelihood as a dictionary.
+    """
+
+    equation: Equation
+    arguments: list[TensorVariable]
+    batch_shape: tuple[int | None, ...]
+    seen_shape: tuple[int, ...]
+    seen_names: tuple[str, ...] | None
+
+
+def prepare_equation(
+    where: str,
+    vector_field: Callable,
+    *,
+    params: Any,
+    y0: Any,
+    times: Any,
+    t0: Any,
+    observe: Any,
+    rtol: float,
+    atol: Any,
+    max_steps: int,
+    batch_shape: tuple[int | None, ...] | None = None,
+) -> PreparedEquation:
+    """Check the arguments of an equation and put them in order.
+
+    Parameters
+    ----------
+    where : str
+        The distribution or function, for error messages.
+    vector_field, params, y0, times, t0, observe, rtol, atol, max_steps
+        As in `ODEObserved`.
+    batch_shape : tuple of int or None, optional
+        Dimensions of subjects, if something other than these arguments tells them.
+    """
+    checks.check_callable(where, vector_field)
+    names, y0 = _initial_state(where, y0)
+    times = _as_floats(where, "times", times)
+    t0 = _as_floats(where, "t0", t0)
+    if times.type.ndim == 0:
+        times = times[None]
+    leaves, structure = jax.tree.flatten(params)
+    leaves = [_as_numbers(where, "params", leaf) for leaf in leaves]
+
+    told = {"y0": shape_of(y0)[:-1], "times": shape_of(times)[:-1], "t0": shape_of(t0)}
+    if batch_shape is not None:
+        told["observed"] = batch_shape
+    batch_shape = checks.common_batch_shape(where, told)
+    n = len(batch_shape)
+    arguments = [
+        Argument(n > 0 and y0.type.ndim > 1, _moves(y0)),
+        Argument(n > 0 and t0.type.ndim > 0, _moves(t0)),
+        Argument(n > 0 and times.type.ndim > 1, _moves(times)),
+    ]
+    y0, t0, times = (
+        _pad(x, n + core) if argument.batched else x
+        for x, argument, core in zip((y0, t0, times), arguments, (1, 0, 1), strict=True)
+    )
+    for leaf in leaves:
+        floating = leaf.type.dtype.startswith("float")
+        batched = n > 0 and _is_per_subject(shape_of(leaf), batch_shape)
+        arguments.append(Argument(batched, floating and _moves(leaf)))
+    n_states = shape_of(y0)[-1]
+    if n_states is None:
+        raise ShapeError(
+            compose_message(
+                where, "the number of states is not known.", got="y0 of unknown length",
+                suggestion="pt.stack([...]) or pt.specify_shape(y0, (n,))",
+            )
+        )  # fmt: skip
+    checks.check_times(where, times, t0)
+    equation = Equation(
+        vector_field=vector_field,
+        state_names=names,
+        structure=structure,
+        arguments=tuple(arguments),
+        batch_ndim=n,
+        rtol=checks.positive(where, "rtol", rtol),
+        atol=checks.tolerances(where, atol, n_states),
+        max_steps=max_steps,
+        observe=checks.observed_states(where, observe, names, n_states),
+    )
+    cores: list = [
+        shape_of(x)[n if a.batched else 0 :] for x, a in zip(leaves, arguments[3:], strict=True)
+    ]
+    seen_shape = checks.check_fields(where, equation, n_states, cores)
+    seen_names = names
+    if observe is not None and not callable(observe):
+        seen_names = None
+    if callable(observe) and seen_shape != (n_states,):
+        seen_names = None
+    return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
+
+
+def shape_of(variable: TensorVariable) -> tuple[int | None, ...]:
+    """Return a shape, with None for lengths that are not known."""
+    shape = known_shape(variable)
+    if None in shape:
+        folded = constant_fold(tuple(variable.shape), raise_not_constant=False)
+        shape = tuple(None if isinstance(n, Variable) else int(n) for n in folded)
+    return shape
+
+
+def _initial_state(where: str, y0: Any) -> tuple[tuple[str, ...] | None, TensorVariable]:
+    """Return the names of the states, if they have any, and the states ``(..., n)``."""
+    if isinstance(y0, dict):
+        parts = [_as_floats(where, f"y0['{name}']", value) for name, value in y0.items()]
+        if not parts:
+            raise ParameterError(compose_message(where, "y0 is empty.", got="{}"))
+        ndim = max(p.type.ndim for p in parts)
+        lead = sum((pt.zeros_like(p) for p in parts if p.type.ndim == ndim), start=pt.zeros(()))
+        return tuple(y0), pt.stack([p + lead for p in parts], axis=-1)
+    if isinstance(y0, list | tuple):
+        y0 = pt.stack([_as_floats(where, "y0", x) for x in y0], axis=-1)
+    y0 = _as_floats(where, "y0", y0)
+    return None, y0[None] if y0.type.ndim == 0 else y0
+
+
+def _as_floats(where: str, argument: str, value: Any) -> TensorVariable:
+    tensor = _as_numbers(where, argument, value)
+    if tensor.type.dtype == "float64":
+        return tensor
+    if isinstance(tensor, Constant):
+        return pt.constant(np.asarray(tensor.data, dtype="float64"))
+    return pt.cast(tensor, "float64")
+
+
+def _as_numbers(where: str, argument: str, value: Any) -> TensorVariable:
+    try:
+        if hasattr(value, "to_numpy") and not isinstance(value, Variable):
+            value = value.to_numpy()
+        tensor = pt.as_tensor_variable(value)
+        if tensor.type.dtype.startswith(("float", "int", "uint", "bool")):
+            return tensor
+    except (TypeError, ValueError, NotImplementedError):
+        pass
+    raise ParameterError(
+        compose_message(
+            where,
+            f"{argument} must be numbers or variables of the model.",
+            got=f"{type(value).__name__}: {value!r:.60}",
+        )
+    )
+
+
+def _pad(variable: TensorVariable, ndim: int) -> TensorVariable:
+    missing = ndim - variable.type.ndim
+    return pt.shape_padleft(variable, missing) if missing > 0 else variable
+
+
+def _is_per_subject(shape: tuple[int | None, ...], batch_shape: tuple[int | None, ...]) -> bool:
+    """Tell whether the leading dimensions of a parameter are those of the subjects."""
+    n = len(batch_shape)
+    if len(shape) < n:
+        return False
+    return all(
+        length == 1 or length == subjects or length is None
+        for length, subjects in zip(shape[:n], batch_shape, strict=True)
+    )
+
+
+def _moves(variable: TensorVariable) -> bool:
+    """Tell whether a variable depends on anything but constants and data."""
+    return any(
+        isinstance(root.type, RandomType) or not isinstance(root, Constant | SharedVariable)
+        for root in graph_inputs([variable])
+    )

@@ -1,0 +1,253 @@
+"""Everything about the arguments of a differential equation that can be wrong before sampling."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.ops.precision import double_precision
+
+__all__ = [
+    "check_callable",
+    "check_fields",
+    "check_observed",
+    "check_times",
+    "common_batch_shape",
+    "observed_states",
+    "positive",
+    "tolerances",
+]
+
+
+def check_callable(where: str, vector_field: Any) -> None:
+    """Check that the vector field is a function."""
+    if not callable(vector_field):
+        raise ParameterError(
+            compose_message(
+                where,
+                "vector_field must be a function f(t, y, params).",
+                got=f"{type(vector_field).__name__}: {vector_field!r:.60}",
+            )
+        )
+
+
+def positive(where: str, argument: str, value: Any) -> float:
+    """Return a tolerance as a positive float."""
+    if isinstance(value, int | float | np.number) and 0 < value < np.inf:
+        return float(value)
+    raise ParameterError(
+        compose_message(
+            where, f"{argument} must be a positive number.", got=f"{value!r:.60}",
+            expected="for example 1e-6",
+        )
+    )  # fmt: skip
+
+
+def tolerances(where: str, atol: Any, n_states: int) -> float | tuple[float, ...]:
+    """Return absolute tolerances: one, or one for each state."""
+    if np.ndim(atol) == 0:
+        return positive(where, "atol", atol)
+    if np.shape(atol) != (n_states,):
+        raise ShapeError(
+            compose_message(
+                where, "atol must be one number, or one for each state.",
+                got=f"shape {np.shape(atol)}", expected=f"({n_states},)",
+            )
+        )  # fmt: skip
+    return tuple(positive(where, "atol", float(x)) for x in np.asarray(atol))
+
+
+def common_batch_shape(
+    where: str, told: dict[str, tuple[int | None, ...]]
+) -> tuple[int | None, ...]:
+    """Return the dimensions of subjects to which several arguments broadcast."""
+    n = max(len(shape) for shape in told.values())
+    lengths: list[int | None] = [1] * n
+    for shape in told.values():
+        for axis in range(1, len(shape) + 1):
+            length = shape[-axis]
+            before = lengths[-axis]
+            if before in (1, None) and length != 1:
+                lengths[-axis] = length if length is not None else before
+                if length is None and before == 1:
+                    lengths[-axis] = None
+            elif length not in (1, None, before):
+                raise ShapeError(
+                    compose_message(
+                        where,
+                        "the leading dimensions (the subjects) of the arguments must broadcast.",
+                        got=", ".join(f"{name}: {s}" for name, s in told.items()),
+                        expected="y0 (..., n), times (..., T), t0 (...)",
+                    )
+                )
+    return tuple(lengths)
+
+
+def check_times(where: str, times: TensorVariable, t0: TensorVariable) -> None:
+    """Check observation times that are known while the model is built."""
+    value, start = known_value(times), known_value(t0)
+    if start is not None and not np.isfinite(start).all():
+        raise ParameterError(compose_message(where, "t0 must be finite.", got=f"{start!r:.60}"))
+    if value is None:
+        return
+    if value.shape[-1] == 0:
+        raise ShapeError(
+            compose_message(where, "times must hold at least one time.", got=f"{value.shape}")
+        )
+    if np.isinf(value).any():
+        raise DataError(
+            compose_message(
+                where, "times must be finite.", got=f"{int(np.isinf(value).sum())} infinite",
+                suggestion="NaN in the place of times that a subject does not have",
+            )
+        )  # fmt: skip
+    if np.isnan(value).all(axis=-1).any():
+        raise DataError(compose_message(where, "times of a subject are all NaN."))
+    if start is not None:
+        early = value < start[..., None]
+        if early.any():
+            index = tuple(int(i) for i in np.argwhere(early)[0])
+            raise DataError(
+                compose_message(
+                    where,
+                    "an observation comes before t0, where the solution begins.",
+                    got=f"{int(early.sum())} of {value.size} times, the first "
+                    f"{value[index]:.6g} at index {index}",
+                    expected=f"times >= t0 = {float(np.max(start)):.6g}",
+                    suggestion=f"t0={float(np.nanmin(value)):.6g}",
+                )
+            )
+
+
+def observed_states(where: str, observe: Any, names: tuple[str, ...] | None, n_states: int) -> Any:
+    """Return what is observed of the states: an index, a tuple of them, a function or None."""
+    if observe is None or callable(observe):
+        return observe
+    single = isinstance(observe, str | int | np.integer)
+    indices = []
+    for one in [observe] if single else list(observe):
+        known = names if names is not None else tuple(range(n_states))
+        if isinstance(one, str) and names is not None and one in names:
+            indices.append(names.index(one))
+        elif isinstance(one, int | np.integer) and -n_states <= one < n_states:
+            indices.append(int(one) % n_states)
+        else:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "observe names a state that does not exist.",
+                    got=repr(one),
+                    expected="one of " + ", ".join(repr(k) for k in known),
+                    suggestion=None
+                    if names is not None or not isinstance(one, str)
+                    else "y0 as a dictionary gives the states names",
+                )
+            )
+    return indices[0] if single else tuple(indices)
+
+
+def check_fields(
+    where: str,
+    equation: Equation,
+    n_states: int,
+    leaves: Sequence[tuple[tuple[int | None, ...], str]],
+) -> tuple[int, ...]:
+    """Try the user's functions on shapes alone; return the shape of what is seen of a state.
+
+    Lengths that are not known yet count as 1.
+    """
+    with double_precision():
+        t = jax.ShapeDtypeStruct((), jnp.float64)
+        y = jax.ShapeDtypeStruct((n_states,), jnp.float64)
+        arrays = [
+            jax.ShapeDtypeStruct(tuple(1 if n is None else n for n in shape), dtype)
+            for shape, dtype in leaves
+        ]
+        slope = _try(where, equation, "vector_field", t, y, arrays)
+        if slope != (n_states,):
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "vector_field must return the derivative of each state.",
+                    got=f"shape {slope}",
+                    expected=f"({n_states},), because y0 has {n_states} states",
+                    suggestion="jnp.stack([...]) of one number per state; parameters of single "
+                    f"subjects have shapes {[tuple(a.shape) for a in arrays]}",
+                )
+            )
+        if not callable(equation.observe):
+            seen = np.empty(n_states)
+            return (
+                seen.shape
+                if equation.observe is None
+                else np.shape(seen[np.asarray(equation.observe)])
+            )
+        return _try(where, equation, "observe", t, y, arrays)
+
+
+def _try(where: str, equation: Equation, name: str, t: Any, y: Any, arrays: list) -> tuple:
+    function = getattr(equation, name)
+    try:
+        return jax.eval_shape(
+            lambda t, y, leaves: equation.evaluate(function, t, y, leaves), t, y, arrays
+        ).shape
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        kind = type(error).__name__
+        raise ParameterError(
+            compose_message(
+                where,
+                f"{name} must be written in jax.numpy.",
+                got=f"{kind}: something in it needs numbers, not traced arrays",
+                expected="jnp.exp instead of np.exp, jnp.where instead of if, no float(...)",
+                suggestion="import jax.numpy as jnp",
+            )
+        ) from None
+    except Exception as error:
+        state = "a dictionary of states" if equation.state_names else f"y of shape {y.shape}"
+        raise ParameterError(
+            compose_message(
+                where,
+                f"{name} fails.",
+                got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                expected=f"a function of t, {state} and params as given, for one subject",
+            )
+        ) from error
+
+
+def check_observed(
+    where: str, value: np.ndarray, n_times: int | None, n_batch: int, several: int
+) -> None:
+    """Check that observations have the dimension of the times, and channels if there are."""
+    if value.ndim < n_batch + 1 + (several > 0):
+        raise ShapeError(
+            compose_message(
+                where,
+                "observed has too few dimensions.",
+                got=f"shape {value.shape}",
+                expected="(..., T)" if not several else f"(..., T, {several})",
+            )
+        )
+    if n_times is not None and value.shape[n_batch] != n_times:
+        raise ShapeError(
+            compose_message(
+                where,
+                "observed must have one row for each of the times.",
+                got=f"shape {value.shape}",
+                expected=f"{n_times} on axis {n_batch}, because times has {n_times}",
+            )
+        )
+    if np.isinf(value).any() if value.dtype.kind == "f" else False:
+        raise DataError(
+            compose_message(
+                where,
+                "observed must not be infinite.",
+                got=f"{int(np.isinf(value).sum())} infinite values",
+                suggestion="NaN marks a missing value",
+            )
+        )

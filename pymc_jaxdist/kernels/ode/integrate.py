@@ -1,0 +1,526 @@
+"""The adaptive loop: all subjects side by side, each with its own time and step size.
+
+Subjects are the last axis of every array, so that the processor's vector units work on several
+of them at a time. A subject that is done takes steps of size zero until the last one is.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
+from pymc_jaxdist.kernels.ode.step import Method, Step
+from pymc_jaxdist.kernels.ode.step_size import error_norm, first_step_size, step_size_factor
+
+__all__ = ["Integration", "Record", "integrate", "one_step"]
+
+# Steps are stretched by up to this factor to end where they must, rather than leave a tiny one.
+STRETCH = 1.05
+# So many steps in a row beyond the limit of stability mean that a problem is stiff.
+STIFF_STEPS = 15
+
+RUNNING, SUCCESS = int(Status.RUNNING), int(Status.SUCCESS)
+
+
+class Record(NamedTuple):
+    """Where each accepted step began, and its size; arrays ``(steps, ..., N)``."""
+
+    t: jax.Array
+    h: jax.Array
+    y: jax.Array
+    first_knot: jax.Array
+    next_knot: jax.Array
+    next_time: jax.Array
+
+
+class Integration(NamedTuple):
+    """What `integrate` found.
+
+    Attributes
+    ----------
+    solution : Solution
+    tangents : (k, N, T, n) array or None
+        Derivatives of the states by the directions asked for.
+    record : Record or None
+        The accepted steps, if asked for.
+    """
+
+    solution: Solution
+    tangents: jax.Array | None
+    record: Record | None
+
+
+class _Tangents(NamedTuple):
+    """Derivatives by k directions; arrays ``(..., k, ..., N)``."""
+
+    t: Any
+    y: jax.Array
+    slope: jax.Array
+    states: jax.Array
+
+
+class _State(NamedTuple):
+    """The state of the loop; arrays end with the axis of the subjects."""
+
+    t: jax.Array
+    h: jax.Array
+    y: jax.Array
+    slope: jax.Array
+    states: jax.Array
+    next_time: jax.Array
+    first_knot: jax.Array
+    next_knot: jax.Array
+    last_error: jax.Array
+    status: jax.Array
+    accepted: jax.Array
+    rejected: jax.Array
+    stiffness: jax.Array
+    stiff_in_a_row: jax.Array
+    tangents: _Tangents | None
+    record: Record | None
+
+
+def one_step(
+    problem: Problem,
+    method: Method,
+    has_knots: bool,
+    t: jax.Array,
+    h: jax.Array,
+    y: jax.Array,
+    slope: jax.Array | None,
+    theta: jax.Array,
+    fixed: Any,
+    first_knot: jax.Array,
+    next_knot: jax.Array,
+) -> tuple[tuple[jax.Array, Step], tuple[Any, Any]]:
+    """Take one step of one subject: what happened at a knot, then the method.
+
+    Parameters
+    ----------
+    problem, method, has_knots
+        What is fixed.
+    t, h, y : array
+        Where the step begins, and its size.
+    slope : (n,) array or None
+        The field there; computed if None.
+    theta, fixed
+        Parameters of the field.
+    first_knot, next_knot : () array of int
+        The knots from the first to before the next one happen before the step.
+
+    Returns
+    -------
+    (y, step), (error, stiffness)
+        The state from which the step was taken, and the step; what is not differentiated.
+    """
+    f = problem.vector_field(lax.stop_gradient(t), theta, fixed)
+    if problem.event is not None:
+        y = problem.event(first_knot, next_knot, y, theta, fixed)
+    if has_knots or slope is None or not method.reuses_slope:
+        slope = f(t, y)
+    step = method.step(f, t, h, y, slope)
+    return (y, step._replace(error=None, stiffness=None)), (step.error, step.stiffness)
+
+
+def integrate(
+    problem: Problem,
+    method: Method,
+    inputs: Inputs,
+    fixed: Any,
+    *,
+    active: jax.Array | None = None,
+    directions: Inputs | None = None,
+    times_move: bool = False,
+    recorded_steps: int = 0,
+    stop_if_stiff: bool = False,
+) -> Integration:
+    """Solve for all subjects and, if asked, differentiate what was done.
+
+    Step sizes follow from the solution alone, not from its derivatives, and count as constants;
+    the derivatives are exact for the resulting sequence of steps.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : Method
+    inputs : Inputs
+    fixed : pytree of (N, ...) array
+        What else the field depends on.
+    active : (N,) array of bool, optional
+        Subjects to solve for.
+    directions : Inputs of (k, N, ...) array, optional
+        Directions by which to differentiate.
+    times_move : bool
+        Whether the directions move ``t0``, times or knots.
+    recorded_steps : int
+        How many accepted steps to record; a solve that needs more fails.
+    stop_if_stiff : bool
+        Whether to give up when the method is limited by stability.
+    """
+    loop = _Loop(problem, method, inputs, fixed, directions, times_move)
+    state = loop.start(active, recorded_steps)
+
+    def keep_going(state: _State) -> jax.Array:
+        return jnp.any(state.status == RUNNING)
+
+    def turn(state: _State) -> _State:
+        return loop.turn(state, stop_if_stiff)
+
+    state = lax.while_loop(keep_going, turn, state)
+    tangents = state.tangents
+    return Integration(
+        solution=Solution(
+            states=jnp.moveaxis(state.states, -1, 0),
+            status=state.status,
+            accepted=state.accepted,
+            rejected=state.rejected,
+            stiffness=state.stiffness,
+        ),
+        tangents=None if tangents is None else jnp.transpose(tangents.states, (1, 3, 0, 2)),
+        record=state.record,
+    )
+
+
+def _subjects_last(x: jax.Array) -> jax.Array:
+    return jnp.moveaxis(x, 0, -1)
+
+
+def _each_subject(function: Callable) -> Callable:
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+class _Loop:
+    """The loop over steps, with what does not change while it runs."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        method: Method,
+        inputs: Inputs,
+        fixed: Any,
+        directions: Inputs | None,
+        times_move: bool,
+    ) -> None:
+        self.problem, self.method = problem, method
+        self.y0, self.theta, self.t0, times, knots = (_subjects_last(x) for x in inputs)
+        self.fixed = jax.tree.map(_subjects_last, fixed)
+        self.n_states, self.n_subjects = self.y0.shape
+        self.n_times, self.n_knots = times.shape[0], knots.shape[0]
+        never = jnp.full((1, self.n_subjects), jnp.inf, dtype=self.y0.dtype)
+        self.times = jnp.concatenate([times, never])
+        self.knots = jnp.concatenate([knots, never])
+        self.t_end = times[-1]
+        self.atol = jnp.broadcast_to(
+            jnp.asarray(problem.atol, dtype=self.y0.dtype), (self.n_states,)
+        )
+        self.times_move = times_move
+        if directions is not None:
+            # (k, N, ...) to (k, ..., N)
+            self.directions = Inputs(*(jnp.moveaxis(x, 1, -1) for x in directions))
+
+    def start(self, active: jax.Array | None, recorded_steps: int) -> _State:
+        """Return the state before the first step."""
+        y0, t0, n = self.y0, self.t0, self.n_subjects
+
+        def first(t: jax.Array, y: jax.Array, theta: jax.Array, fixed: Any) -> jax.Array:
+            return self.problem.vector_field(t, theta, fixed)(t, y)
+
+        def first_size(
+            t: jax.Array, y: jax.Array, slope: jax.Array, theta: jax.Array, fixed: Any, span: Any
+        ) -> jax.Array:
+            f = self.problem.vector_field(t, theta, fixed)
+            order, rtol = self.method.error_order, self.problem.rtol
+            return first_step_size(f, t, y, slope, span, order, rtol, self.atol)
+
+        slope = _each_subject(first)(t0, y0, self.theta, self.fixed)
+        fixed_size = self.method.fixed_size
+        if fixed_size is None:
+            span = self.t_end - t0
+            h = _each_subject(first_size)(t0, y0, slope, self.theta, self.fixed, span)
+            h = lax.stop_gradient(h)
+        else:
+            h = jnp.full_like(t0, fixed_size)
+
+        done = jnp.sum(self.times[:-1] <= t0, axis=0)
+        status = jnp.where(done >= self.n_times, SUCCESS, RUNNING)
+        status = jnp.where(self.times[0] < t0, int(Status.BEFORE_START), status)
+        finite = jnp.all(jnp.isfinite(y0), axis=0) & jnp.all(jnp.isfinite(slope), axis=0)
+        finite &= jnp.isfinite(t0) & jnp.isfinite(self.t_end)
+        status = jnp.where(finite, status, int(Status.NOT_FINITE))
+        if active is not None:
+            status = jnp.where(active, status, SUCCESS)
+
+        reached = jnp.arange(self.n_times)[:, None] < done
+        tangents = None
+        if hasattr(self, "directions"):
+            towards = self.directions
+            d_slope = jax.vmap(
+                lambda d_t, d_y, d_theta: jax.jvp(
+                    lambda t, y, theta: _each_subject(first)(t, y, theta, self.fixed),
+                    (t0, y0, self.theta),
+                    (d_t, d_y, d_theta),
+                )[1]
+            )(towards.t0, towards.y0, towards.theta)
+            at_start = jnp.where(reached[:, None, None], towards.y0, 0.0)
+            tangents = _Tangents(
+                towards.t0 if self.times_move else None, towards.y0, d_slope, at_start
+            )
+        zeros = jnp.zeros(n, dtype=int)
+        record = None
+        if recorded_steps:
+            zero_each = jnp.zeros((recorded_steps, n), dtype=int)
+            record = Record(
+                t=jnp.zeros((recorded_steps, n), dtype=y0.dtype),
+                h=jnp.zeros((recorded_steps, n), dtype=y0.dtype),
+                y=jnp.zeros((recorded_steps, self.n_states, n), dtype=y0.dtype),
+                first_knot=zero_each[: recorded_steps if self.n_knots else 0],
+                next_knot=zero_each[: recorded_steps if self.n_knots else 0],
+                next_time=zero_each,
+            )
+        return _State(
+            t=t0,
+            h=h,
+            y=y0,
+            slope=slope,
+            states=jnp.where(reached[:, None], y0, jnp.nan),
+            next_time=done,
+            first_knot=zeros,
+            next_knot=jnp.sum(self.knots[:-1] <= t0, axis=0),
+            last_error=jnp.ones_like(t0),
+            status=status,
+            accepted=zeros,
+            rejected=zeros,
+            stiffness=jnp.zeros_like(t0),
+            stiff_in_a_row=zeros,
+            tangents=tangents,
+            record=record,
+        )
+
+    def turn(self, state: _State, stop_if_stiff: bool) -> _State:
+        """Try one step of each subject."""
+        running = state.status == RUNNING
+        stop, d_stop = self._where_to_stop(state)
+        room = stop - state.t
+        lands = state.h * STRETCH >= room
+        h = jnp.where(running, jnp.where(lands, room, state.h), 0.0)
+        h = lax.stop_gradient(h)
+        stop = lax.stop_gradient(stop)
+        d_h = None
+        if d_stop is not None:
+            assert state.tangents is not None
+            d_h = jnp.where(lands & running, d_stop - state.tangents.t, 0.0)
+
+        ((y, step), tangents), (error, stiffness) = self._step(state, h, d_h)
+        norm = error_norm(error, state.y, step.y, self.problem.rtol, self.atol[:, None])
+        norm = lax.stop_gradient(jnp.where(jnp.all(jnp.isfinite(step.y), axis=0), norm, jnp.inf))
+        if self.method.fixed_size is None:
+            accepted, factor = step_size_factor(norm, state.last_error, self.method.error_order)
+        else:
+            accepted, factor = jnp.isfinite(norm), jnp.ones_like(norm)
+        accepted &= running
+        t1 = jnp.where(lands, stop, state.t + h)
+        proposal = h * factor
+        next_h = jnp.where(accepted & lands, jnp.maximum(proposal, state.h), proposal)
+
+        record = self._record(state, h, accepted)
+        d_t1 = None
+        if d_h is not None:
+            assert state.tangents is not None
+            d_t1 = jnp.where(accepted, state.tangents.t + d_h, state.tangents.t)
+        states, d_states, next_time = self._observe(state, h, d_h, t1, accepted, y, step, tangents)
+
+        n_accepted = state.accepted + accepted
+        n_rejected = state.rejected + (running & ~accepted)
+        is_stiff = accepted & (stiffness > 1.0)
+        in_a_row = jnp.where(is_stiff, state.stiff_in_a_row + 1, state.stiff_in_a_row * ~accepted)
+        status = self._status(state, next_time, next_h, norm, accepted, n_accepted, n_rejected)
+        if stop_if_stiff:
+            stiff = (status == RUNNING) & (in_a_row >= STIFF_STEPS)
+            status = jnp.where(stiff, int(Status.STIFF), status)
+        moved = None
+        if state.tangents is not None:
+            moved = _Tangents(
+                t=d_t1,
+                y=jnp.where(accepted, tangents[1].y, state.tangents.y),
+                slope=jnp.where(accepted, tangents[1].slope, state.tangents.slope),
+                states=d_states,
+            )
+        first_knot, next_knot = state.first_knot, state.next_knot
+        if self.n_knots:
+            first_knot = jnp.where(accepted, next_knot, first_knot)
+            next_knot = jnp.where(accepted, jnp.sum(self.knots <= t1, axis=0), next_knot)
+        return _State(
+            t=jnp.where(accepted, t1, state.t),
+            h=jnp.where(running, next_h, state.h),
+            y=jnp.where(accepted, step.y, state.y),
+            slope=jnp.where(accepted, step.slope, state.slope),
+            states=states,
+            next_time=next_time,
+            first_knot=first_knot,
+            next_knot=next_knot,
+            last_error=jnp.where(accepted, jnp.maximum(norm, 1e-4), state.last_error),
+            status=status,
+            accepted=n_accepted,
+            rejected=n_rejected,
+            stiffness=jnp.maximum(state.stiffness, jnp.where(accepted, stiffness, 0.0)),
+            stiff_in_a_row=in_a_row,
+            tangents=moved,
+            record=record,
+        )
+
+    def _where_to_stop(self, state: _State) -> tuple[jax.Array, jax.Array | None]:
+        """Return the next time at which a step must end, and its derivatives."""
+        stop = self.t_end
+        d_stop = self.directions.times[:, -1] if self.times_move else None
+        candidates = []
+        if self.n_knots:
+            candidates.append((self.knots, "knots", state.next_knot))
+        if self.method.lands_on_observations:
+            candidates.append((self.times, "times", state.next_time))
+        for values, name, index in candidates:
+            earlier = self._take(values, index)
+            if d_stop is not None:
+                moving = getattr(self.directions, name)
+                inside = jnp.minimum(index, moving.shape[1] - 1)
+                d_earlier = jax.vmap(lambda rows, i=inside: self._take(rows, i))(moving)
+                d_stop = jnp.where(earlier < stop, d_earlier, d_stop)
+            stop = jnp.minimum(stop, earlier)
+        return stop, d_stop
+
+    def _step(self, state: _State, h: jax.Array, d_h: jax.Array | None) -> tuple:
+        """Take the step, with its derivatives if there are directions."""
+
+        def step(*arguments: Any) -> tuple:
+            return one_step(self.problem, self.method, self.n_knots > 0, *arguments)
+
+        moving = (state.t, h, state.y, state.slope, self.theta)
+        others = (self.fixed, state.first_knot, state.next_knot)
+        if state.tangents is None:
+            result, aside = _each_subject(step)(*moving, *others)
+            return (result, None), aside
+
+        tangents = state.tangents
+        towards = (tangents.t, d_h, tangents.y, tangents.slope, self.directions.theta)
+
+        def with_tangents(moving: tuple, towards: tuple, others: tuple) -> tuple:
+            axes = tuple(None if x is None else 0 for x in towards)
+            filled = tuple(
+                jnp.zeros_like(a) if x is None else x for a, x in zip(moving, towards, strict=True)
+            )
+
+            def along(*direction: jax.Array) -> tuple:
+                return jax.jvp(lambda *a: step(*a, *others), moving, direction, has_aux=True)
+
+            result, tangent, aside = jax.vmap(along, in_axes=axes, out_axes=(None, 0, None))(
+                *filled
+            )
+            return (result, tangent), aside
+
+        return _each_subject(with_tangents)(moving, towards, others)
+
+    def _observe(
+        self,
+        state: _State,
+        h: jax.Array,
+        d_h: jax.Array | None,
+        t1: jax.Array,
+        accepted: jax.Array,
+        y: jax.Array,
+        step: Step,
+        tangents: tuple | None,
+    ) -> tuple[jax.Array, Any, jax.Array]:
+        """Write down the solution at the wanted times that an accepted step has passed."""
+        moving = h > 0
+        divisor = jnp.where(moving, h, 1.0)
+
+        def at(time: jax.Array, t: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
+            return self.method.interpolate((time - t) / h, h, y, step)
+
+        def passes(carry: tuple) -> jax.Array:
+            _, _, index = carry
+            return accepted & (self._take(self.times, index) <= t1)
+
+        def write(carry: tuple) -> tuple:
+            states, d_states, index = carry
+            now = passes(carry)
+            time = jnp.where(now, self._take(self.times, index), t1)
+            arguments = (time, state.t, divisor, y, step)
+            states = self._put(states, index, now, _each_subject(at)(*arguments))
+            if d_states is not None:
+                assert tangents is not None
+                d_y, d_step = tangents
+                if self.times_move:
+                    assert state.tangents is not None
+                    inside = jnp.minimum(index, self.n_times - 1)
+                    d_time = jax.vmap(lambda rows: self._take(rows, inside))(self.directions.times)
+                    towards = (d_time, state.tangents.t, d_h, d_y, d_step)
+
+                    def rates(arguments: tuple, towards: tuple) -> jax.Array:
+                        return jax.vmap(lambda d: jax.jvp(at, arguments, d)[1])(towards)
+
+                    d_row = _each_subject(rates)(arguments, towards)
+                else:
+                    # The interpolant is linear in the state and the step.
+                    d_row = jax.vmap(
+                        lambda d_y, d_step: _each_subject(at)(*arguments[:3], d_y, d_step)
+                    )(d_y, d_step)
+                d_states = self._put(d_states, index, now, d_row)
+            return states, d_states, index + now
+
+        d_states = None if state.tangents is None else state.tangents.states
+        return lax.while_loop(
+            lambda carry: jnp.any(passes(carry)), write, (state.states, d_states, state.next_time)
+        )
+
+    def _record(self, state: _State, h: jax.Array, accepted: jax.Array) -> Record | None:
+        if state.record is None:
+            return None
+        kept = {"t": state.t, "h": h, "y": state.y, "next_time": state.next_time}
+        if self.n_knots:
+            kept |= {"first_knot": state.first_knot, "next_knot": state.next_knot}
+        rows = state.record._asdict()
+        for name, value in kept.items():
+            rows[name] = self._put(rows[name], state.accepted, accepted, value)
+        return Record(**rows)
+
+    def _status(
+        self,
+        state: _State,
+        next_time: jax.Array,
+        next_h: jax.Array,
+        norm: jax.Array,
+        accepted: jax.Array,
+        n_accepted: jax.Array,
+        n_rejected: jax.Array,
+    ) -> jax.Array:
+        running = state.status == RUNNING
+        failed = running & ~accepted
+        if self.method.fixed_size is None:
+            failed &= state.t + next_h <= state.t
+        why = jnp.where(jnp.isfinite(norm), int(Status.STEP_TOO_SMALL), int(Status.NOT_FINITE))
+        too_many = n_accepted + n_rejected >= self.problem.max_steps
+        if state.record is not None:
+            too_many |= n_accepted >= state.record.t.shape[0]
+        status = jnp.where(running & too_many, int(Status.TOO_MANY_STEPS), state.status)
+        status = jnp.where(failed, why, status)
+        return jnp.where(running & (next_time >= self.n_times), SUCCESS, status)
+
+    def _take(self, rows: jax.Array, index: jax.Array) -> jax.Array:
+        """Return one row for each subject."""
+        if self.n_subjects == 1:
+            return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
+        return jnp.take_along_axis(rows, index[None], axis=0)[0]
+
+    def _put(
+        self, rows: jax.Array, index: jax.Array, where: jax.Array, values: jax.Array
+    ) -> jax.Array:
+        """Write one row for each subject where asked to."""
+        if self.n_subjects == 1:
+            # What is written where it was not asked for is written again when it is.
+            return lax.dynamic_update_index_in_dim(rows, values, index[0], 0)
+        index = jnp.where(where, index, rows.shape[0])
+        values = jnp.moveaxis(values, -1, 0)
+        return rows.at[index, ..., jnp.arange(self.n_subjects)].set(values, mode="drop")

@@ -1,0 +1,84 @@
+"""Solving several small linear systems with one matrix, and differentiating the solutions."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+__all__ = ["UNROLLED_SIZE", "factorized"]
+
+# Up to this size elimination is written out, so that it fuses with what surrounds it.
+UNROLLED_SIZE = 8
+
+
+def factorized(matrix: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """Return the function that solves ``matrix @ x = b``.
+
+    The matrix is decomposed once, without pivoting if it is small: an integrator whose matrix
+    cannot be decomposed finds NaN, rejects the step and tries a smaller one, whose matrix is
+    closer to a multiple of the identity. Derivatives reuse the decomposition.
+
+    Parameters
+    ----------
+    matrix : (n, n) array
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> solve = factorized(jnp.array([[2.0, 1.0], [0.0, 4.0]]))
+    >>> print(solve(jnp.array([4.0, 8.0])))
+    [1. 2.]
+    """
+    constant = lax.stop_gradient(matrix)
+    small = matrix.shape[0] <= UNROLLED_SIZE
+    factors = _eliminate(constant) if small else lax.linalg.lu(constant)
+    substitute = _substitute if small else _substitute_pivoted
+
+    @jax.custom_jvp
+    def solve(matrix: jax.Array, b: jax.Array) -> jax.Array:
+        return substitute(factors, b)
+
+    @solve.defjvp
+    def rule(primals: tuple, tangents: tuple) -> tuple:
+        matrix, b = primals
+        d_matrix, d_b = tangents
+        x = solve(matrix, b)
+        return x, solve(matrix, d_b - d_matrix @ x)
+
+    return lambda b: solve(matrix, b)
+
+
+def _eliminate(matrix: jax.Array) -> tuple[list, list]:
+    """Return the rows of a decomposition into triangles, as numbers, and inverse pivots."""
+    n = matrix.shape[0]
+    rows = [[matrix[i, j] for j in range(n)] for i in range(n)]
+    inverse_pivots = []
+    for k in range(n):
+        inverse_pivots.append(1.0 / rows[k][k])
+        for i in range(k + 1, n):
+            rows[i][k] = rows[i][k] * inverse_pivots[k]
+            for j in range(k + 1, n):
+                rows[i][j] = rows[i][j] - rows[i][k] * rows[k][j]
+    return rows, inverse_pivots
+
+
+def _substitute(factors: tuple[list, list], b: jax.Array) -> jax.Array:
+    rows, inverse_pivots = factors
+    n = len(rows)
+    x = [b[i] for i in range(n)]
+    for i in range(n):
+        for j in range(i):
+            x[i] = x[i] - rows[i][j] * x[j]
+    for i in reversed(range(n)):
+        for j in range(i + 1, n):
+            x[i] = x[i] - rows[i][j] * x[j]
+        x[i] = x[i] * inverse_pivots[i]
+    return jnp.stack(x)
+
+
+def _substitute_pivoted(factors: tuple, b: jax.Array) -> jax.Array:
+    lu, _, permutation = factors
+    x = b[permutation]
+    x = lax.linalg.triangular_solve(lu, x[:, None], left_side=True, lower=True, unit_diagonal=True)
+    return lax.linalg.triangular_solve(lu, x, left_side=True)[:, 0]

@@ -1,0 +1,56 @@
+"""The classical Runge-Kutta method with steps of fixed size."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from pymc_jaxdist.kernels.ode.step import Field, Step
+
+__all__ = ["RK4"]
+
+
+@dataclass(frozen=True)
+class RK4:
+    """The classical Runge-Kutta method of order 4, without any control of the error.
+
+    Steps end at observation times; the last before one may be shorter.
+
+    Parameters
+    ----------
+    step_size : float
+        The size of the steps.
+
+    Examples
+    --------
+    >>> from pymc_jaxdist import RK4
+    >>> RK4(step_size=0.1)
+    RK4(step_size=0.1)
+    """
+
+    step_size: float
+
+    error_order = 4
+    lands_on_observations = True
+    reuses_slope = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step_size < float("inf"):
+            raise ValueError(f"RK4: step_size must be positive, got {self.step_size}")
+
+    @property
+    def fixed_size(self) -> float:
+        """The size of the steps."""
+        return float(self.step_size)
+
+    def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:
+        """Take a step; see `Step`."""
+        k2 = f(t + h / 2, y + h / 2 * slope)
+        k3 = f(t + h / 2, y + h / 2 * k2)
+        k4 = f(t + h, y + h * k3)
+        end = y + h / 6 * (slope + 2 * k2 + 2 * k3 + k4)
+        return Step(end, f(t + h, end), jnp.zeros_like(y), (), jnp.zeros_like(h))
+
+    def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
+        """Return the solution at the beginning (``u = 0``) or the end of the step."""
+        return jnp.where(u > 0.5, step.y, y)

@@ -1,0 +1,92 @@
+"""Step sizes: the first one, and how an error estimate changes them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["error_norm", "first_step_size", "step_size_factor"]
+
+SAFETY = 0.9
+SMALLEST_FACTOR = 0.2
+LARGEST_FACTOR = 10.0
+FACTOR_IF_UNDEFINED = 0.1
+# Weights of the present and of the last error in a PI controller (Hairer & Wanner, II.4, IV.2).
+PRESENT, LAST = 0.9, 0.15
+
+
+def error_norm(
+    error: jax.Array, before: jax.Array, after: jax.Array, rtol: float, atol: jax.Array
+) -> jax.Array:
+    """Return the root mean square error in units of the tolerance, over the leading axis."""
+    scale = atol + rtol * jnp.maximum(jnp.abs(before), jnp.abs(after))
+    return jnp.sqrt(jnp.mean((error / scale) ** 2, axis=0))
+
+
+def step_size_factor(
+    error: jax.Array, last_error: jax.Array, order: int
+) -> tuple[jax.Array, jax.Array]:
+    """Return whether a step is accepted, and by what to multiply its size for the next try.
+
+    Parameters
+    ----------
+    error, last_error : (...) array
+        Norms of this step and of the last accepted one.
+    order : int
+        Order of the error estimate.
+    """
+    accepted = error <= 1.0
+    present = jnp.log(jnp.maximum(error, 1e-10))
+    last = jnp.log(last_error)
+    proportional = jnp.exp((-PRESENT * present + LAST * last) / order)
+    after_rejection = jnp.exp(-present / order)
+    factor = SAFETY * jnp.where(accepted, proportional, after_rejection)
+    factor = jnp.clip(factor, SMALLEST_FACTOR, jnp.where(accepted, LARGEST_FACTOR, 1.0))
+    return accepted, jnp.where(jnp.isfinite(error), factor, FACTOR_IF_UNDEFINED)
+
+
+def first_step_size(
+    f: Callable[[jax.Array, jax.Array], jax.Array],
+    t: jax.Array,
+    y: jax.Array,
+    slope: jax.Array,
+    span: jax.Array,
+    order: int,
+    rtol: float,
+    atol: jax.Array,
+) -> jax.Array:
+    """Choose a first step size from the size and the change of the slope.
+
+    Parameters
+    ----------
+    f : callable
+        The vector field ``f(t, y)`` of one subject.
+    t, y, slope : array
+        Where the solution begins.
+    span : () array
+        Length of the interval of integration.
+    order, rtol, atol
+        Of the method and the controller.
+
+    References
+    ----------
+    .. [1] Hairer, E., Nørsett, S. P., & Wanner, G. (1993). Solving Ordinary Differential
+       Equations I, 2nd ed., section II.4. Springer.
+    """
+
+    def size(vector: jax.Array) -> jax.Array:
+        return jnp.sqrt(jnp.mean((vector / scale) ** 2))
+
+    scale = atol + rtol * jnp.abs(y)
+    d0, d1 = size(y), size(slope)
+    h0 = jnp.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / jnp.where(d1 > 0, d1, 1.0))
+    h0 = jnp.minimum(h0, span)
+    d2 = size(f(t + h0, y + h0 * slope) - slope) / jnp.where(h0 > 0, h0, 1.0)
+    steepest = jnp.maximum(d1, d2)
+    h1 = jnp.where(
+        steepest <= 1e-15,
+        jnp.maximum(1e-6, h0 * 1e-3),
+        jnp.exp(jnp.log(0.01 / jnp.where(steepest > 1e-15, steepest, 1.0)) / order),
+    )
+    h = jnp.minimum(100 * h0, h1)
+    return jnp.minimum(jnp.where(jnp.isfinite(h), h, h0), span)

@@ -1,0 +1,98 @@
+"""Tsitouras' explicit Runge-Kutta method of order 5, for problems that are not stiff."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from pymc_jaxdist.kernels.ode.step import Field, Step
+
+__all__ = ["Tsit5"]
+
+NODES = (0.161, 0.327, 0.9, 0.9800255409045097, 1.0, 1.0)
+
+MATRIX = (
+    (0.161,),
+    (-0.008480655492356989, 0.335480655492357),
+    (2.8971530571054935, -6.359448489975075, 4.3622954328695815),
+    (5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525),
+    (
+        5.86145544294642,
+        -12.92096931784711,
+        8.159367898576159,
+        -0.071584973281401,
+        -0.028269050394068383,
+    ),
+    (
+        0.09646076681806523,
+        0.01,
+        0.4798896504144996,
+        1.379008574103742,
+        -3.290069515436081,
+        2.324710524099774,
+    ),
+)
+
+# The weights of order 5 minus those of the embedded method of order 4.
+ERROR = (
+    0.001780011052225771,
+    0.0008164344596567463,
+    -0.007880878010261994,
+    0.1447110071732629,
+    -0.5823571654525552,
+    0.4580821059291869,
+    -1 / 66,
+)
+
+# The step size times an eigenvalue on the negative real axis up to which the method is stable.
+STABILITY_LIMIT = 3.5
+
+
+@dataclass(frozen=True)
+class Tsit5:
+    """Tsitouras' method of order 5 with seven stages, the last of which begins the next step.
+
+    References
+    ----------
+    .. [1] Tsitouras, Ch. (2011). Runge-Kutta pairs of order 5(4) satisfying only the first column
+       simplifying assumption. Computers & Mathematics with Applications 62(2), 770-775.
+    .. [2] Hairer, E., & Wanner, G. (1996). Solving Ordinary Differential Equations II, section
+       IV.2, eq. 2.26 (the estimate of stiffness). Springer.
+    """
+
+    error_order = 5
+    lands_on_observations = False
+    fixed_size = None
+    reuses_slope = True
+
+    def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:
+        """Take a step; see `Step`."""
+        slopes = [slope]
+        for node, row in zip(NODES, MATRIX, strict=True):
+            before = slopes[-1]
+            argument = y + h * sum(a * k for a, k in zip(row, slopes, strict=True))
+            slopes.append(f(t + node * h, argument))
+            if len(slopes) < len(NODES) + 1:
+                previous_argument = argument
+        error = h * sum(e * k for e, k in zip(ERROR, slopes, strict=True))
+        distance = jnp.sum((argument - previous_argument) ** 2)
+        growth = jnp.sum((slopes[-1] - before) ** 2)
+        rate = jnp.sqrt(growth / jnp.where(distance > 0, distance, jnp.inf))
+        return Step(argument, slopes[-1], error, tuple(slopes), h * rate / STABILITY_LIMIT)
+
+    def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
+        """Return the solution at ``t + u h`` by the method's own polynomial of order 4."""
+        v = u * u
+        weights = (
+            -1.0530884977290216
+            * u
+            * (u - 1.3299890189751412)
+            * (v - 1.4364028541716351 * u + 0.7139816917074209),
+            0.1017 * v * (v - 2.1966568338249754 * u + 1.2949852507374631),
+            2.490627285651253 * v * (v - 2.3853564547206166 * u + 1.5780346820809248),
+            -16.548102889244902 * v * (u - 1.2171292729553325) * (u - 0.6162040603780009),
+            47.37952196281928 * v * (u - 1.2030712083723627) * (u - 0.6580472926535474),
+            -34.87065786149661 * v * (u - 1.2) * (u - 0.6666666666666666),
+            2.5 * v * (u - 1.0) * (u - 0.6),
+        )
+        return y + h * sum(w * k for w, k in zip(weights, step.dense, strict=True))
