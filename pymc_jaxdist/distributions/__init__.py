@@ -3,6 +3,7 @@
 from pymc_jaxdist.distributions.hidden_markov import (
     MarginalHMM,
 )
+from pymc_jaxdist.distributions.hidden_semi_markov import MarginalHSMM
 from pymc_jaxdist.distributions.hmm_logp import (
     hmm_logp,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Frozen",
     "JaxDist",
     "MarginalHMM",
+    "MarginalHSMM",
     "NeuralNetObserved",
     "ODEObserved",
     "describe",

@@ -131,6 +131,10 @@ class EmissionDistribution:
             )
         return self._kernels[key]
 
+    def log_density(self, value: Any, parameters: Sequence[TensorVariable]) -> TensorVariable:
+        """Return the log-density of a value that broadcasts against the parameters, as a graph."""
+        return pm.logp(self.at(parameters), value)
+
     def log_cdf(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> InnerGraph:
         """Return the logarithm of the cumulative distribution function as a JAX function.
 
@@ -214,6 +218,11 @@ class EmissionDistribution:
     def support_point(self, parameters: Sequence[TensorVariable]) -> TensorVariable:
         """Return a value inside the support for each batch entry."""
         return support_point(self.at(parameters))
+
+    @property
+    def family(self) -> str:
+        """Name of the family, such as ``poisson``."""
+        return str(getattr(self._template.owner.op, "name", ""))
 
     def __str__(self) -> str:
         return str(self._template.owner.op)

@@ -6,7 +6,7 @@ import pymc as pm
 from pymc.distributions.shape_utils import convert_dims, shape_from_dims
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.hidden_markov_arguments import prepare
+from pymc_jaxdist.distributions.hidden_markov_arguments import PreparedModel, prepare
 from pymc_jaxdist.distributions.observations import as_observations
 from pymc_jaxdist.distributions.unpickled import remember
 
@@ -125,14 +125,8 @@ class MarginalHMM:
         **kwargs: Any,
     ) -> TensorVariable:
         where = f"{cls.__name__} '{name}'"
-        if observed is not None:
-            observed = as_observations(where, observed)
-        if shape is None and dims is not None:
-            shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
-        elif shape is None and observed is not None:
-            static = enumerate(observed.type.shape)
-            shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
-        model, parameters, shape = prepare(
+        observed, shape = observed_and_shape(where, observed, dims, shape)
+        prepared = prepare(
             where,
             emission,
             transition_matrix,
@@ -143,18 +137,7 @@ class MarginalHMM:
             shape=shape,
             steps=steps,
         )
-        if observed is not None:
-            observed = model.match_dtype(observed)
-        rv = pm.CustomDist(
-            name,
-            *parameters,
-            **model.custom_dist_arguments(cls.__name__),
-            shape=shape,
-            observed=observed,
-            dims=dims,
-            **kwargs,
-        )
-        return remember(rv, model, len(parameters))
+        return register(cls.__name__, name, prepared, observed, dims, kwargs)
 
     @classmethod
     def dist(
@@ -194,7 +177,7 @@ class MarginalHMM:
         >>> pm.logp(hmm, np.zeros((3, 20))).eval().shape
         (3,)
         """
-        model, parameters, shape = prepare(
+        prepared = prepare(
             f"{cls.__name__}.dist",
             emission,
             transition_matrix,
@@ -205,7 +188,51 @@ class MarginalHMM:
             shape=shape,
             steps=steps,
         )
-        rv = pm.CustomDist.dist(
-            *parameters, **model.custom_dist_arguments(cls.__name__), shape=shape, **kwargs
-        )
-        return remember(rv, model, len(parameters))
+        return unregistered(cls.__name__, prepared, kwargs)
+
+
+def observed_and_shape(
+    where: str, observed: Any, dims: Any, shape: Any
+) -> tuple[TensorVariable | None, Any]:
+    """Return the observations as a tensor, and the shape of the variable if something tells it."""
+    if observed is not None:
+        observed = as_observations(where, observed)
+    if shape is None and dims is not None:
+        shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
+    elif shape is None and observed is not None:
+        static = enumerate(observed.type.shape)
+        shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
+    return observed, shape
+
+
+def register(
+    class_name: str,
+    name: str,
+    prepared: PreparedModel,
+    observed: TensorVariable | None,
+    dims: Any,
+    arguments: dict[str, Any],
+) -> TensorVariable:
+    """Make a variable of the model in context."""
+    model, parameters, shape = prepared
+    rv = pm.CustomDist(
+        name,
+        *parameters,
+        **model.custom_dist_arguments(class_name),
+        shape=shape,
+        observed=None if observed is None else model.match_dtype(observed),
+        dims=dims,
+        **arguments,
+    )
+    return remember(rv, model, len(parameters))
+
+
+def unregistered(
+    class_name: str, prepared: PreparedModel, arguments: dict[str, Any]
+) -> TensorVariable:
+    """Make a random variable that belongs to no model."""
+    model, parameters, shape = prepared
+    rv = pm.CustomDist.dist(
+        *parameters, **model.custom_dist_arguments(class_name), shape=shape, **arguments
+    )
+    return remember(rv, model, len(parameters))

@@ -13,6 +13,7 @@ from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_draw import draw_states, select_state
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import log_density
+from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.processes import prepare_process_starts
 
 __all__ = ["HiddenMarkovModel"]
@@ -86,7 +87,15 @@ class HiddenMarkovModel:
         """Return one log-density per sequence."""
         *shared, emission_parameters, _ = self._split(parameters)
         batch_ndim = value.type.ndim - (1 if len(self.emissions) > 1 else self.event_ndim)
-        kernel = HiddenMarkovLogLikelihood(
+        kernel = self._kernel(batch_ndim, emission_parameters)
+        inputs = [x for x in shared if x is not None]
+        flat = [p for own in emission_parameters for p in own]
+        return log_density(kernel, value, *inputs, *flat, batch_ndim=batch_ndim - 1)
+
+    def _kernel(
+        self, batch_ndim: int, emission_parameters: Sequence[Sequence[TensorVariable]]
+    ) -> Kernel:
+        return HiddenMarkovLogLikelihood(
             emissions=tuple(
                 emission.kernel(batch_ndim, own)
                 for emission, own in zip(self.emissions, emission_parameters, strict=True)
@@ -96,9 +105,11 @@ class HiddenMarkovModel:
             allowed_states_given=self.allowed_states_given,
             may_be_missing=self.may_be_missing,
         )
-        inputs = [x for x in shared if x is not None]
-        flat = [p for own in emission_parameters for p in own]
-        return log_density(kernel, value, *inputs, *flat, batch_ndim=batch_ndim - 1)
+
+    @property
+    def _distributions(self) -> tuple[EmissionDistribution, ...]:
+        """The distributions whose parameters come last, in their order."""
+        return self.emissions
 
     def draw(self, *parameters_and_size: Any) -> TensorVariable:
         """Return a random draw as a graph: states first, then what they emit."""
@@ -114,16 +125,28 @@ class HiddenMarkovModel:
         if initial_probs is None:
             initial_probs = _stationary(transition_matrix[..., 0, :, :])
         batch_shape = tuple(size)
-        states = draw_states(initial_probs, transition_matrix, batch_shape, n_times)
+        states = self._draw_states(
+            initial_probs, transition_matrix, emission_parameters, batch_shape, n_times
+        )
         n_states = transition_matrix.shape[-1]
         channels = [
             select_state(
                 emission.draw(own, (*batch_shape, n_times, n_states)), states, emission.event_ndim
             )
-            for emission, own in zip(self.emissions, emission_parameters, strict=True)
+            for emission, own in zip(self.emissions, emission_parameters, strict=False)
         ]
         draw = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
         return pt.cast(draw, self.dtype)
+
+    def _draw_states(
+        self,
+        initial_probs: TensorVariable,
+        transition_matrix: TensorVariable,
+        emission_parameters: Sequence[Sequence[TensorVariable]],
+        batch_shape: Sequence[Any],
+        n_times: TensorVariable,
+    ) -> TensorVariable:
+        return draw_states(initial_probs, transition_matrix, batch_shape, n_times)
 
     def support_point(
         self, rv: TensorVariable, size: Any, *parameters: TensorVariable
@@ -131,7 +154,7 @@ class HiddenMarkovModel:
         """Return a series inside the support: the average state's, rounded if discrete."""
         *_, emission_parameters, _ = self._split(parameters)
         channels = []
-        for emission, own in zip(self.emissions, emission_parameters, strict=True):
+        for emission, own in zip(self.emissions, emission_parameters, strict=False):
             point = emission.support_point(own)
             if emission.batch_shape:
                 point = point.mean(axis=-1 - emission.event_ndim)
@@ -150,7 +173,7 @@ class HiddenMarkovModel:
         lengths = remaining.pop(0) if self.lengths_given else None
         allowed_states = remaining.pop(0) if self.allowed_states_given else None
         emission_parameters = []
-        for emission in self.emissions:
+        for emission in self._distributions:
             emission_parameters.append(remaining[: emission.n_parameters])
             remaining = remaining[emission.n_parameters :]
         return [

@@ -1,0 +1,139 @@
+"""The log-likelihood of observed sequences under a hidden semi-Markov model."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pymc_jaxdist.kernels.emission import Emission
+from pymc_jaxdist.kernels.hidden_markov_log_likelihood import (
+    HiddenMarkovLogLikelihood,
+    is_stochastic,
+)
+from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood
+
+__all__ = ["HiddenSemiMarkovLogLikelihood"]
+
+#: Durations beyond the longest stay there can be, summed one by one for the probability of a stay
+#: that is cut off: one minus the sum of the others would lose all digits.
+TAIL = 256
+
+
+@dataclass(frozen=True)
+class HiddenSemiMarkovLogLikelihood:
+    r"""Log-likelihood of sequences with states and their durations summed out.
+
+    Parameters
+    ----------
+    markov : HiddenMarkovLogLikelihood
+        Emissions, and what else an ordinary hidden Markov model has.
+    duration : Emission
+        Distribution of durations, as that of a discrete observation.
+    shortest : int
+        Value of that distribution that means a duration of one time: 0 or 1.
+    max_duration : int or None
+        Longest possible duration, by truncation; None for no limit.
+    """
+
+    markov: HiddenMarkovLogLikelihood
+    duration: Emission
+    shortest: int
+    max_duration: int | None
+
+    def __call__(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Evaluate the log-likelihood of each sequence.
+
+        Parameters
+        ----------
+        value : (..., T) or (..., T, D) array
+            Observations.
+        *arguments : array
+            Those of the hidden Markov model, then the parameters of the durations.
+
+        Returns
+        -------
+        (...) array
+            Log-likelihoods; ``-inf`` where probabilities are not a distribution.
+        """
+        n_own = len(arguments) - self.duration.n_parameters
+        terms = self.markov.terms(value, *arguments[:n_own])
+        log_likelihoods, initial_probs, transition_matrix, lengths = terms
+        matrix, possible = without_diagonal(transition_matrix)
+        steps = log_likelihoods.shape[-2]
+        durations, survival = self.log_durations(steps, arguments[n_own:])
+        log_likelihood = semi_markov_log_likelihood(
+            log_likelihoods, initial_probs, matrix, durations, survival, lengths
+        )
+        proper = is_stochastic(initial_probs) & jnp.all(possible, axis=(-2, -1))
+        return jnp.where(proper, log_likelihood, -jnp.inf)
+
+    def log_durations(
+        self, steps: int, parameters: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return log-probabilities ``(..., K, D)`` of durations, exactly and at least d.
+
+        Parameters
+        ----------
+        steps : int
+            T, the longest stay that can be seen.
+        parameters : tuple of array
+            Parameters of the durations, broadcasting against ``(..., 1, K)``.
+        """
+        limit = self.max_duration
+        n_terms = steps + TAIL if limit is None else limit
+        values = jnp.arange(self.shortest, self.shortest + n_terms)
+        log_probs = self.duration.log_likelihoods(values, parameters, may_be_missing=False)
+        log_probs = jnp.swapaxes(log_probs, -1, -2)
+        at_least = _cumulated_from_the_end(log_probs)
+        if limit is None:
+            rest = 1 - jnp.exp(at_least[..., :1])
+            # Less than this is rounding, and without any probability parameters are invalid.
+            rest = jnp.where((rest > 1e-12) & (at_least[..., :1] > -jnp.inf), rest, 0.0)
+            at_least = jnp.where(rest > 0, jnp.logaddexp(at_least, _safe_log(rest)), at_least)
+        else:
+            log_probs = log_probs - at_least[..., :1]
+            at_least = at_least - at_least[..., :1]
+        kept = min(n_terms, steps)
+        return log_probs[..., :kept], at_least[..., :kept]
+
+    def __str__(self) -> str:
+        return "hidden semi-Markov log-likelihood"
+
+
+def without_diagonal(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return transition probabilities given that the state is left, and which rows have them.
+
+    Parameters
+    ----------
+    matrix : (..., K, K) array
+        Transition probabilities; the diagonal is not read.
+
+    Returns
+    -------
+    matrix : (..., K, K) array
+        Rows sum to one, the diagonal is zero; a row without another state stays zero.
+    proper : (..., K) array of bool
+        Whether no entry of a row is negative or NaN.
+    """
+    n_states = matrix.shape[-1]
+    others = jnp.where(jnp.eye(n_states, dtype=bool), 0.0, matrix)
+    total = jnp.sum(others, axis=-1, keepdims=True)
+    proper = jnp.all(others >= 0, axis=-1)
+    return others / jnp.where(total > 0, total, 1.0), proper
+
+
+def _cumulated_from_the_end(log_probs: jax.Array) -> jax.Array:
+    """Return the logarithms of sums over the last axis from each entry to the end."""
+
+    def add(later: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+        total = jnp.logaddexp(later, own)
+        return total, total
+
+    nothing = jnp.full(log_probs.shape[:-1], -jnp.inf, dtype=log_probs.dtype)
+    sums = lax.scan(add, nothing, jnp.moveaxis(log_probs, -1, 0), reverse=True)[1]
+    return jnp.moveaxis(sums, 0, -1)
+
+
+def _safe_log(x: jax.Array) -> jax.Array:
+    return jnp.log(jnp.where(x > 0, x, 1.0))
