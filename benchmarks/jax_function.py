@@ -8,6 +8,7 @@ PyTensor's default mode, called in turn in one process; medians.
 import json
 import platform
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from pytensor import wrap_jax
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops.backend import prepare_backend
+
+# wrap_jax in Numba's object mode.
+warnings.filterwarnings("ignore", message="Numba will use object mode")
 
 RESULTS = Path(__file__).parent / "results" / "jax_function.json"
 ROUNDS = 25
