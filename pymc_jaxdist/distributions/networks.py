@@ -87,9 +87,12 @@ class _Nnx:
     def __call__(self, params: Any, x: jax.Array) -> Any:
         from flax import nnx
 
-        state = jax.tree_util.tree_map(lambda leaf: leaf, self.blank.value)
+        # Copies: a network may change its state when it is called.
+        state, others = jax.tree_util.tree_map(
+            lambda leaf: leaf, (self.blank.value, self.other_state.value)
+        )
         nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(self.definition.value, state, self.other_state.value)(x)
+        return nnx.merge(self.definition.value, state, others)(x)
 
 
 @dataclass(frozen=True)

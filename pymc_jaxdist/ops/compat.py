@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 from pytensor.gradient import DisconnectedType, disconnected_type
-from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter
 from pytensor.link.jax.dispatch import jax_funcify
-from pytensor.link.numba.dispatch.basic import generate_fallback_impl
+from pytensor.link.numba.dispatch.basic import generate_fallback_impl, numba_njit
 from pytensor.scalar.math import Erfcx
 
 __all__ = ["ForwardModeOp", "VersionedOp", "dfs_rewriter", "numba_object_mode"]
@@ -88,11 +88,39 @@ class ForwardModeOp(VersionedOp):
 def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable:
     """Let Numba call ``op.perform``, without the warning that object mode is slow.
 
-    The time goes into the compiled JAX kernel, so the warning would mislead.
+    The time goes into the compiled JAX kernel, so the warning would mislead. Constant inputs
+    (observed data) stay outside Numba, which would copy them at every call.
     """
+    moving = [i for i, x in enumerate(node.inputs) if not isinstance(x, Constant)]
+    if not moving:
+        moving = list(range(len(node.inputs)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Numba will use object mode")
-        return generate_fallback_impl(op, node=node, **kwargs)
+        perform = generate_fallback_impl(_OfSomeInputs(op, node, moving), node=node, **kwargs)
+    if len(moving) == len(node.inputs):
+        return perform
+    names = [f"x{i}" for i in range(len(node.inputs))]
+    source = f"lambda {', '.join(names)}: perform({', '.join(names[i] for i in moving)})"
+    return numba_njit(eval(source, {"perform": perform}))
+
+
+class _OfSomeInputs:
+    """What is performed by an Op, as a function of some of its inputs; the rest is constant."""
+
+    def __init__(self, op: Op, node: Apply, moving: Sequence[int]) -> None:
+        self._op = op
+        self._moving = moving
+        self._inputs = [x.data if isinstance(x, Constant) else None for x in node.inputs]
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: list) -> None:
+        """Fill in the constants and perform the Op."""
+        full = list(self._inputs)
+        for position, value in zip(self._moving, inputs, strict=True):
+            full[position] = value
+        self._op.perform(node, full, output_storage)
+
+    def __str__(self) -> str:
+        return str(self._op)
 
 
 @jax_funcify.register(Erfcx)
