@@ -1,15 +1,30 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
-from pymc_jaxdist.distributions import MarginalHMM, ODEObserved, hmm_logp, ode_solution
+from pymc_jaxdist.distributions import (
+    RK4,
+    Doses,
+    Jumps,
+    LinearODE,
+    MarginalHMM,
+    ODEObserved,
+    hmm_logp,
+    interpolated,
+    ode_solution,
+)
 from pymc_jaxdist.ops import impossible_evaluations
 from pymc_jaxdist.posterior import decode_states
 
 __all__ = [
+    "RK4",
+    "Doses",
+    "Jumps",
+    "LinearODE",
     "MarginalHMM",
     "ODEObserved",
     "decode_states",
     "hmm_logp",
     "impossible_evaluations",
+    "interpolated",
     "ode_solution",
 ]
 __version__ = "0.1.0"
