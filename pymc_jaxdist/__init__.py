@@ -12,7 +12,7 @@ from pymc_jaxdist.distributions import (
     ode_solution,
 )
 from pymc_jaxdist.ops import impossible_evaluations
-from pymc_jaxdist.posterior import decode_states
+from pymc_jaxdist.posterior import check_ode, decode_states, predict
 
 __all__ = [
     "RK4",
@@ -21,10 +21,12 @@ __all__ = [
     "LinearODE",
     "MarginalHMM",
     "ODEObserved",
+    "check_ode",
     "decode_states",
     "hmm_logp",
     "impossible_evaluations",
     "interpolated",
     "ode_solution",
+    "predict",
 ]
 __version__ = "0.1.0"

@@ -22,7 +22,7 @@ ALLOWED_WITHIN = {
     "kernels": {"kernels"},
     "ops": {"ops", "kernels"},
     "distributions": {"distributions", "ops", "kernels"},
-    "posterior": {"posterior", "ops", "kernels"},
+    "posterior": {"posterior", "distributions", "ops", "kernels"},
     "plots": set(),
     "datasets": set(),
 }

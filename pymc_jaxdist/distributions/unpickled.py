@@ -14,7 +14,7 @@ from pymc.distributions.distribution import _support_point
 from pymc.logprob.abstract import _logprob
 from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["remember"]
+__all__ = ["remember", "remembered"]
 
 _ATTRIBUTE = "_pymc_jaxdist_model"
 
@@ -38,6 +38,12 @@ def remember(rv: TensorVariable, model: Any, n_parameters: int) -> TensorVariabl
     """
     setattr(type(rv.owner.op), _ATTRIBUTE, (model, n_parameters))
     return rv
+
+
+def remembered(rv: TensorVariable) -> Any:
+    """Return the model that `remember` attached to the class of a variable, or None."""
+    model, _ = getattr(rv.owner.op, _ATTRIBUTE, (None, 0))
+    return model
 
 
 @_logprob.register(CustomSymbolicDistRV)

@@ -1,7 +1,7 @@
 """A differential equation as a user writes it, turned into a problem for the integrators."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -141,6 +141,11 @@ class Equation:
     def n_arguments(self) -> int:
         """Number of arrays the equation takes."""
         return len(self.arguments)
+
+    def with_times(self, batched: bool) -> "Equation":
+        """Return the same equation for times that are data, per subject or not."""
+        y0, t0, _, *rest = self.arguments
+        return replace(self, arguments=(y0, t0, Argument(batched, False), *rest))
 
     def trajectory(self, *arrays: jax.Array) -> Trajectory:
         """Solve the equation.

@@ -222,7 +222,9 @@ def test_derivative_by_the_initial_time_and_the_times():
 
     by_t0, by_times = jacobian(start.t0, start.times)
     states = truth("oral dose")[0]
-    slopes = np.stack([numpy_field(case)(t, y, case.theta) for t, y in zip(case.times, states)])
+    slopes = np.stack(
+        [numpy_field(case)(t, y, case.theta) for t, y in zip(case.times, states, strict=True)]
+    )
     assert_allclose(by_t0[..., 0], -slopes, rtol=1e-5, atol=1e-6)
     own = np.stack([by_times[i, :, 0, i] for i in range(len(slopes))])
     assert_allclose(own, slopes, rtol=1e-5, atol=1e-6)
