@@ -1,15 +1,20 @@
 """PyMC distributions that run on JAX: exact marginal likelihoods with exact gradients."""
 
 from pymc_jaxdist.distributions import (
+    RK4,
+    Doses,
     FanIn,
     Frozen,
     JaxDist,
+    Jumps,
+    LinearODE,
     MarginalHMM,
     MarginalHSMM,
     NeuralNetObserved,
     ODEObserved,
     describe,
     hmm_logp,
+    interpolated,
     nn_priors,
     ode_solution,
     sticky_dirichlet,
@@ -21,6 +26,7 @@ from pymc_jaxdist.ops import (
     jax_function,
 )
 from pymc_jaxdist.posterior import (
+    check_ode,
     decode_states,
     forecast,
     impute,
@@ -35,19 +41,25 @@ from pymc_jaxdist.posterior import (
 )
 
 __all__ = [
+    "RK4",
+    "Doses",
     "FanIn",
     "Frozen",
     "JaxDist",
+    "Jumps",
+    "LinearODE",
     "MarginalHMM",
     "MarginalHSMM",
     "NeuralNetObserved",
     "ODEObserved",
+    "check_ode",
     "decode_states",
     "describe",
     "forecast",
     "hmm_logp",
     "impossible_evaluations",
     "impute",
+    "interpolated",
     "jax_function",
     "nn_priors",
     "ode_solution",

@@ -3,7 +3,9 @@
 from pymc_jaxdist.distributions.hidden_markov import (
     MarginalHMM,
 )
-from pymc_jaxdist.distributions.hidden_semi_markov import MarginalHSMM
+from pymc_jaxdist.distributions.hidden_semi_markov import (
+    MarginalHSMM,
+)
 from pymc_jaxdist.distributions.hmm_logp import (
     hmm_logp,
 )
@@ -23,22 +25,40 @@ from pymc_jaxdist.distributions.ode import (
     ODEObserved,
     ode_solution,
 )
+from pymc_jaxdist.distributions.ode_events import (
+    Doses,
+    Jumps,
+)
 from pymc_jaxdist.distributions.transition_matrices import (
     sticky_dirichlet,
     transition_from_logits,
     transition_from_rates,
 )
+from pymc_jaxdist.kernels.ode.interpolation import (
+    interpolated,
+)
+from pymc_jaxdist.kernels.ode.matrix_exponential import (
+    LinearODE,
+)
+from pymc_jaxdist.kernels.ode.runge_kutta4 import (
+    RK4,
+)
 
 __all__ = [
+    "RK4",
+    "Doses",
     "FanIn",
     "Frozen",
     "JaxDist",
+    "Jumps",
+    "LinearODE",
     "MarginalHMM",
     "MarginalHSMM",
     "NeuralNetObserved",
     "ODEObserved",
     "describe",
     "hmm_logp",
+    "interpolated",
     "nn_priors",
     "ode_solution",
     "sticky_dirichlet",

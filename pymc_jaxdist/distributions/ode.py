@@ -69,9 +69,20 @@ class ODEObserved:
         ``(..., T, D)`` for several. A callable ``g(t, y, params)`` in `jax.numpy`, for one
         subject at one time, may return anything. Default: all states.
     rtol, atol : float
-        Tolerances of the local error; ``atol`` may have one value for each state.
+        Tolerances of the local error; ``atol`` may have one value for each state. The default is
+        almost purely relative, so that solutions that are positive stay so; raise ``atol`` for
+        speed where small values need not be accurate.
     max_steps : int
         Steps after which a solve fails.
+    solver : str, RK4 or diffrax solver
+        ``"auto"`` tries the explicit ``"tsit5"`` and, for subjects where that is limited by
+        stability or fails, the stiff ``"rodas5p"``. ``RK4(step_size=h)`` takes fixed steps. Any
+        solver of diffrax, ``diffrax.Kvaerno5()``, needs the extra ``ode``.
+    sensitivity : {"auto", "forward", "reverse"}
+        Whether derivatives accompany the solution (best for few parameters) or are pulled back
+        through the recorded steps (many). Both are those of the steps taken.
+    events : Doses, Jumps or sequence of them, optional
+        What happens to the states at known times.
     observed : array_like, optional
         Data ``(..., T)`` or ``(..., T, D)``. NaN and masked entries are missing.
     dims : str or tuple of str, optional
@@ -133,7 +144,10 @@ class ODEObserved:
         observe: Any = None,
         rtol: float = 1e-6,
         atol: Any = 1e-12,
-        max_steps: int = 4096,
+        max_steps: int = 2000,
+        solver: Any = "auto",
+        sensitivity: str = "auto",
+        events: Any = None,
         observed: Any = None,
         dims: Any = None,
         shape: Any = None,
@@ -161,6 +175,9 @@ class ODEObserved:
             rtol=rtol,
             atol=atol,
             max_steps=max_steps,
+            solver=solver,
+            sensitivity=sensitivity,
+            events=events,
         )
         model = prepared.model
         if observed is not None:
@@ -189,7 +206,10 @@ class ODEObserved:
         observe: Any = None,
         rtol: float = 1e-6,
         atol: Any = 1e-12,
-        max_steps: int = 4096,
+        max_steps: int = 2000,
+        solver: Any = "auto",
+        sensitivity: str = "auto",
+        events: Any = None,
         shape: Any = None,
         **kwargs: Any,
     ) -> TensorVariable:
@@ -198,6 +218,8 @@ class ODEObserved:
         Parameters
         ----------
         vector_field, params, y0, times, t0, likelihood, observe, rtol, atol, max_steps, shape
+            As in `ODEObserved`.
+        solver, sensitivity, events
             As in `ODEObserved`.
         **kwargs
             Passed to PyMC.
@@ -221,6 +243,9 @@ class ODEObserved:
             rtol=rtol,
             atol=atol,
             max_steps=max_steps,
+            solver=solver,
+            sensitivity=sensitivity,
+            events=events,
         )
         rv = pm.CustomDist.dist(
             *prepared.parameters,
@@ -241,13 +266,18 @@ def ode_solution(
     observe: Any = None,
     rtol: float = 1e-6,
     atol: Any = 1e-12,
-    max_steps: int = 4096,
+    max_steps: int = 2000,
+    solver: Any = "auto",
+    sensitivity: str = "auto",
+    events: Any = None,
 ) -> Any:
     """Return the solution of a differential equation as a variable with exact gradients.
 
     Parameters
     ----------
     vector_field, params, y0, times, t0, observe, rtol, atol, max_steps
+        As in `ODEObserved`.
+    solver, sensitivity, events
         As in `ODEObserved`.
 
     Returns
@@ -276,6 +306,9 @@ def ode_solution(
         rtol=rtol,
         atol=atol,
         max_steps=max_steps,
+        solver=solver,
+        sensitivity=sensitivity,
+        events=events,
     )
     seen = solution_graph(prepared.equation, prepared.arguments, prepared.seen_shape)
     if prepared.seen_names is None:

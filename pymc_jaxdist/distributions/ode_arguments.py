@@ -14,9 +14,11 @@ from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
-from pymc_jaxdist.distributions.arguments import known_shape
+from pymc_jaxdist.distributions.arguments import known_shape, known_value
+from pymc_jaxdist.distributions.ode_events import event_leaves
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.equation import Argument, Equation
+from pymc_jaxdist.kernels.ode.equation import Argument, Equation, Structure
+from pymc_jaxdist.kernels.ode.interpolation import Interpolated
 
 __all__ = ["PreparedEquation", "prepare_equation"]
 
@@ -56,6 +58,9 @@ def prepare_equation(
     rtol: float,
     atol: Any,
     max_steps: int,
+    solver: Any = "auto",
+    sensitivity: str = "auto",
+    events: Any = None,
     batch_shape: tuple[int | None, ...] | None = None,
 ) -> PreparedEquation:
     """Check the arguments of an equation and put them in order.
@@ -64,7 +69,7 @@ def prepare_equation(
     ----------
     where : str
         The distribution or function, for error messages.
-    vector_field, params, y0, times, t0, observe, rtol, atol, max_steps
+    vector_field, params, y0, times, t0, observe, rtol, atol, max_steps, solver, sensitivity, events
         As in `ODEObserved`.
     batch_shape : tuple of int or None, optional
         Dimensions of subjects, if something other than these arguments tells them.
@@ -77,6 +82,22 @@ def prepare_equation(
         times = times[None]
     leaves, structure = jax.tree.flatten(params)
     leaves = [_as_numbers(where, "params", leaf) for leaf in leaves]
+
+    n_states = shape_of(y0)[-1]
+    if n_states is None:
+        raise ShapeError(
+            compose_message(
+                where,
+                "the number of states is not known.",
+                got="y0 of unknown length",
+                suggestion="pt.stack([...]) or pt.specify_shape(y0, (n,))",
+            )
+        )
+    checks.check_times(where, times, t0)
+    n_params = len(leaves)
+    kinks = _kinks(where, params)
+    specs, extra = event_leaves(where, events, n_params, n_states, names, t0)
+    leaves += extra
 
     told = {"y0": shape_of(y0)[:-1], "times": shape_of(times)[:-1], "t0": shape_of(t0)}
     if batch_shape is not None:
@@ -92,32 +113,31 @@ def prepare_equation(
         _pad(x, n + core) if argument.batched else x
         for x, argument, core in zip((y0, t0, times), arguments, (1, 0, 1), strict=True)
     )
-    for leaf in leaves:
+    for position, leaf in enumerate(leaves):
         floating = leaf.type.dtype.startswith("float")
-        batched = n > 0 and _is_per_subject(shape_of(leaf), batch_shape)
+        if position < n_params and position not in kinks:
+            batched = n > 0 and _is_per_subject(shape_of(leaf), batch_shape)
+        else:
+            batched = leaf.type.ndim > 1  # times of events and inputs: (..., K)
         arguments.append(Argument(batched, floating and _moves(leaf)))
-    n_states = shape_of(y0)[-1]
-    if n_states is None:
-        raise ShapeError(
-            compose_message(
-                where, "the number of states is not known.", got="y0 of unknown length",
-                suggestion="pt.stack([...]) or pt.specify_shape(y0, (n,))",
-            )
-        )  # fmt: skip
-    checks.check_times(where, times, t0)
     equation = Equation(
         vector_field=vector_field,
         state_names=names,
-        structure=structure,
+        structure=Structure(structure),
         arguments=tuple(arguments),
         batch_ndim=n,
         rtol=checks.positive(where, "rtol", rtol),
         atol=checks.tolerances(where, atol, n_states),
-        max_steps=max_steps,
+        max_steps=checks.whole(where, "max_steps", max_steps),
+        solver=checks.known_solver(where, solver, bool(specs or kinks), vector_field),
+        sensitivity=checks.known_sensitivity(where, sensitivity),
+        events=tuple(specs),
+        kinks=kinks,
         observe=checks.observed_states(where, observe, names, n_states),
     )
-    cores: list = [
-        shape_of(x)[n if a.batched else 0 :] for x, a in zip(leaves, arguments[3:], strict=True)
+    cores = [
+        (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)
+        for x, argument in zip(leaves[:n_params], arguments[3:], strict=False)
     ]
     seen_shape = checks.check_fields(where, equation, n_states, cores)
     seen_names = names
@@ -126,6 +146,24 @@ def prepare_equation(
     if callable(observe) and seen_shape != (n_states,):
         seen_names = None
     return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
+
+
+def _kinks(where: str, params: Any) -> tuple[int, ...]:
+    """Return the positions of leaves that hold the times of interpolated inputs with kinks."""
+    kinks, position = [], 0
+    for part in jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, Interpolated)):
+        if not isinstance(part, Interpolated):
+            position += 1
+            continue
+        if part.kind != "cubic":
+            kinks.append(position)
+        value = known_value(pt.as_tensor_variable(part.times))
+        if value is not None and not (np.diff(value, axis=-1) > 0).all():
+            raise ParameterError(
+                compose_message(where, "times of an interpolated input must increase.")
+            )
+        position += 2
+    return tuple(kinks)
 
 
 def shape_of(variable: TensorVariable) -> tuple[int | None, ...]:

@@ -10,7 +10,10 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.diffrax_solve import is_diffrax_solver
+from pymc_jaxdist.kernels.ode.equation import METHODS, Equation
+from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
+from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
 from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = [
@@ -19,9 +22,12 @@ __all__ = [
     "check_observed",
     "check_times",
     "common_batch_shape",
+    "known_sensitivity",
+    "known_solver",
     "observed_states",
     "positive",
     "tolerances",
+    "whole",
 ]
 
 
@@ -47,6 +53,62 @@ def positive(where: str, argument: str, value: Any) -> float:
             expected="for example 1e-6",
         )
     )  # fmt: skip
+
+
+def whole(where: str, argument: str, value: Any) -> int:
+    """Return a positive whole number."""
+    if isinstance(value, int | np.integer) and value > 0:
+        return int(value)
+    raise ParameterError(
+        compose_message(where, f"{argument} must be a positive whole number.", got=f"{value!r:.60}")
+    )
+
+
+def known_solver(where: str, solver: Any, has_knots: bool, vector_field: Any) -> Any:
+    """Return a solver that exists and can do what is asked of it."""
+    if isinstance(vector_field, LinearODE) and has_knots:
+        raise ParameterError(
+            compose_message(
+                where,
+                "LinearODE has no events and no interpolated inputs.",
+                suggestion="the same system as an ordinary vector field",
+            )
+        )
+    if is_diffrax_solver(solver):
+        if has_knots:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "diffrax solvers have no events and no interpolated inputs here.",
+                    got=repr(solver),
+                    suggestion="solver='auto'",
+                )
+            )
+        return solver
+    if isinstance(solver, RK4) or (isinstance(solver, str) and solver in METHODS):
+        return solver
+    raise ParameterError(
+        compose_message(
+            where,
+            "solver is not known.",
+            got=f"{solver!r:.60}",
+            expected=", ".join(map(repr, METHODS)) + ", RK4(step_size=...) or a diffrax solver",
+        )
+    )
+
+
+def known_sensitivity(where: str, sensitivity: str) -> str:
+    """Return a way to compute derivatives that exists."""
+    if sensitivity in ("auto", "forward", "reverse"):
+        return sensitivity
+    raise ParameterError(
+        compose_message(
+            where,
+            "sensitivity is not known.",
+            got=repr(sensitivity),
+            expected="'auto', 'forward' or 'reverse'",
+        )
+    )
 
 
 def tolerances(where: str, atol: Any, n_states: int) -> float | tuple[float, ...]:

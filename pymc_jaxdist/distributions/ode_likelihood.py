@@ -195,7 +195,7 @@ class CutLikelihood(NamedTuple):
 def _call(where: str, function: Callable, argument: Any) -> Any:
     try:
         return function(argument)
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+    except Exception as error:
         shape = getattr(getattr(argument, "type", None), "shape", None)
         raise DistributionError(
             compose_message(

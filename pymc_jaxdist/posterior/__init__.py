@@ -1,5 +1,8 @@
-"""What a model says after sampling."""
+"""What happens after sampling: hidden states, predictions, checks, as labelled arrays."""
 
+from pymc_jaxdist.posterior.check_ode import (
+    check_ode,
+)
 from pymc_jaxdist.posterior.decode import (
     decode_states,
 )
@@ -9,14 +12,12 @@ from pymc_jaxdist.posterior.forecast import (
 from pymc_jaxdist.posterior.imputation import (
     impute,
 )
+from pymc_jaxdist.posterior.network_prediction import posterior_pytree
 from pymc_jaxdist.posterior.one_step_ahead import (
     one_step_log_predictive,
     pseudo_residuals,
 )
-from pymc_jaxdist.posterior.predict import (
-    posterior_pytree,
-    predict,
-)
+from pymc_jaxdist.posterior.predict import predict
 from pymc_jaxdist.posterior.relabel import (
     relabel_states,
 )
@@ -27,6 +28,7 @@ from pymc_jaxdist.posterior.transitions import (
 )
 
 __all__ = [
+    "check_ode",
     "decode_states",
     "forecast",
     "impute",

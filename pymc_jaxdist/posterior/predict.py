@@ -1,61 +1,70 @@
-"""What a network says about new rows: its output for every posterior draw."""
+"""`predict`: what a fitted model says at new times or for new rows."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import jax
-import numpy as np
 import pymc as pm
 import xarray as xr
-from pytensor.graph.basic import Apply
-from pytensor.graph.traversal import ancestors
 
-from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.network_log_likelihood import NetworkLogLikelihood
-from pymc_jaxdist.ops import LogDensity
-from pymc_jaxdist.ops.precision import double_precision
-from pymc_jaxdist.posterior.convergence import effective_sample_size, r_hat
-from pymc_jaxdist.posterior.parameter_draws import parameter_draws
+from pymc_jaxdist.distributions.network_model import NetworkModel
+from pymc_jaxdist.distributions.ode_model import ODEModel
+from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.errors import ParameterError, compose_message
+from pymc_jaxdist.posterior.network_prediction import predict_network
+from pymc_jaxdist.posterior.ode_prediction import predict_ode
 
-__all__ = ["posterior_pytree", "predict"]
+__all__ = ["predict"]
 
 
 def predict(
-    idata: Any, var_name: str, *, X: Any = None, model: pm.Model | None = None, chunk: int = 64
+    idata: Any,
+    var_name: str,
+    *,
+    times: Any = None,
+    X: Any = None,
+    observations: bool = True,
+    model: pm.Model | None = None,
+    random_seed: int | None = None,
+    chunk: int = 64,
 ) -> xr.Dataset:
-    """Evaluate a network for every posterior draw, and tell whether the chains agree.
-
-    The weights of a network can be exchanged for each other (hidden units permuted, signs
-    flipped) without any change of its output, so that chains need not agree on weights. What they
-    must agree on is the output, and the diagnostics are those of the output.
+    """Predict at new times (differential equations) or for new rows (networks).
 
     Parameters
     ----------
     idata : InferenceData or DataTree
         What ``pm.sample`` returned.
     var_name : str
-        Name of the `NeuralNetObserved` variable.
+        Name of the `ODEObserved` or `NeuralNetObserved` variable.
+    times : (T,) or (..., T) array_like, optional
+        Of a differential equation: times; by default those of the data.
     X : array_like ``(N, ...)``, optional
-        Covariates; by default those of the model.
+        Of a network: covariates; by default those of the model.
+    observations : bool
+        Of a differential equation: whether to draw observations, too.
     model : pm.Model, optional
         The model; by default the one in context.
+    random_seed : int, optional
+        For the observations.
     chunk : int
-        Posterior draws evaluated together; memory grows with it.
+        Of a network: posterior draws evaluated together; memory grows with it.
 
     Returns
     -------
     xarray.Dataset
-        ``var_name``, the output ``(chain, draw, row, ...)``, before the likelihood is applied to
-        it; ``r_hat`` and ``ess``, for each entry of the output. If the network returns several
-        arrays, these names with ``_0``, ``_1``, ... appended.
+        Of a differential equation ``{var_name}_solution (chain, draw, ..., time, state)``, what
+        the likelihood sees of the solution, NaN where it could not be solved, and ``{var_name}``,
+        drawn observations. Of a network ``{var_name}``, its output ``(chain, draw, row, ...)``
+        before the likelihood is applied to it, and ``r_hat`` and ``ess`` of each entry of the
+        output; if it returns several arrays, these names with ``_0``, ``_1``, ... appended. The
+        weights of a network can be exchanged for each other (hidden units permuted, signs
+        flipped) without any change of its output: chains must agree on the output, not on them.
 
     Raises
     ------
     ParameterError
-        If the variable is no network of the model, or draws of its weights are missing.
+        If the variable is neither, an argument belongs to the other, or draws are missing.
     ShapeError
-        If rows of `X` have another shape than those the network was made for.
+        If the likelihood has parameters that belong to the times of the data, or rows of `X` have
+        another shape than those the network was made for.
 
     References
     ----------
@@ -66,6 +75,23 @@ def predict(
     --------
     >>> import numpy as np, pymc as pm, xarray as xr
     >>> import pymc_jaxdist as pmj
+    >>> with pm.Model() as model:
+    ...     rate = pm.HalfNormal("rate")
+    ...     y = pmj.ODEObserved(
+    ...         "y",
+    ...         lambda t, y, rate: -rate * y,
+    ...         params=rate,
+    ...         y0=[1.0],
+    ...         times=[1.0, 2.0],
+    ...         observe=0,
+    ...         likelihood=lambda y: pm.Normal.dist(y, 0.1),
+    ...         observed=[0.4, 0.1],
+    ...     )
+    >>> draws = xr.Dataset({"rate": (("chain", "draw"), [[1.0]])}, {"chain": [0], "draw": [0]})
+    >>> predicted = pmj.predict({"posterior": draws}, "y", times=[0.0, 1.0], model=model)
+    >>> predicted["y_solution"].values.round(4)
+    array([[[1.    , 0.3679]]])
+
     >>> X = np.array([[1.0], [2.0]])
     >>> net = lambda params, x: x @ params["slope"]
     >>> with pm.Model() as model:
@@ -82,135 +108,36 @@ def predict(
     >>> pmj.predict({"posterior": draws}, "y", X=[[10.0]], model=model)["y"].values.tolist()
     [[[20.0], [30.0]]]
     """
-    where = f"predict of '{var_name}'"
     model = pm.modelcontext(model)
-    node = network_node(where, model, var_name)
-    kernel: NetworkLogLikelihood = node.op.kernel
-    _, x_variable, *arguments = node.inputs
-    x = _covariates(where, x_variable, X)
-    weights = parameter_draws(where, arguments[: kernel.n_weights], model, idata["posterior"])
-    with double_precision():
-        outputs = _predictor(kernel.network, chunk)(x, *weights)
-    posterior = idata["posterior"]
-    n_chains, n_draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    variables = {}
-    for i, output in enumerate(outputs):
-        suffix = f"_{i}" if len(outputs) > 1 else ""
-        values = np.asarray(output).reshape(n_chains, n_draws, *output.shape[1:])
-        dims = ["row", *(f"output{suffix}_{axis}" for axis in range(values.ndim - 3))]
-        variables[f"{var_name}{suffix}"] = (("chain", "draw", *dims), values)
-        variables[f"r_hat{suffix}"] = (tuple(dims), r_hat(values))
-        variables[f"ess{suffix}"] = (tuple(dims), effective_sample_size(values))
-    coords = {dim: posterior[dim].values for dim in ("chain", "draw") if dim in posterior.coords}
-    return xr.Dataset(variables, coords=coords)
-
-
-def posterior_pytree(idata: Any, var_name: str, *, model: pm.Model | None = None) -> Any:
-    """Posterior draws of the weights of a network, in the structure of its library.
-
-    Parameters
-    ----------
-    idata : InferenceData or DataTree
-        What ``pm.sample`` returned.
-    var_name : str
-        Name of the `NeuralNetObserved` variable.
-    model : pm.Model, optional
-        The model; by default the one in context.
-
-    Returns
-    -------
-    pytree of array ``(chain * draw, ...)``
-        The ``params`` of Flax linen, the pure dict of the state of Flax nnx, the Equinox module
-        without what is no weight, or the argument of a plain function; frozen weights repeated.
-
-    Raises
-    ------
-    ParameterError
-        If the variable is no network of the model, or draws of its weights are missing.
-
-    Examples
-    --------
-    The network at each of the draws, in plain JAX: ``jax.vmap(net.apply, (0, None))({"params":
-    tree}, X)``.
-
-    >>> import numpy as np, pymc as pm, xarray as xr
-    >>> import pymc_jaxdist as pmj
-    >>> X = np.array([[1.0], [2.0]])
-    >>> net = lambda params, x: x @ params["slope"]
-    >>> with pm.Model() as model:
-    ...     weights = pmj.nn_priors("net", net, X, start={"slope": np.ones(1)})
-    ...     y = pmj.NeuralNetObserved(
-    ...         "y",
-    ...         net,
-    ...         weights,
-    ...         X,
-    ...         likelihood=lambda out: pm.Normal.dist(out),
-    ...         observed=[1.0, 2.0],
-    ...     )
-    >>> draws = xr.Dataset({"net.slope": (("chain", "draw", "k"), [[[2.0], [3.0]]])})
-    >>> pmj.posterior_pytree({"posterior": draws}, "y", model=model)["slope"].tolist()
-    [[2.0], [3.0]]
-    """
-    where = f"posterior_pytree of '{var_name}'"
-    model = pm.modelcontext(model)
-    node = network_node(where, model, var_name)
-    kernel: NetworkLogLikelihood = node.op.kernel
-    _, _, *arguments = node.inputs
-    weights = parameter_draws(where, arguments[: kernel.n_weights], model, idata["posterior"])
-    return kernel.network.structure.unflatten(weights)  # type: ignore[attr-defined]
-
-
-def network_node(where: str, model: pm.Model, var_name: str) -> Apply:
-    """Find the log-density of a variable, as a function of the other model variables."""
     rv = model.named_vars.get(var_name)
-    if rv in model.observed_RVs:
-        for variable in ancestors([pm.logp(rv, model.rvs_to_values[rv])]):
-            node = variable.owner
-            if (
-                node is not None
-                and isinstance(node.op, LogDensity)
-                and isinstance(node.op.kernel, NetworkLogLikelihood)
-            ):
-                return node
+    found = None if rv is None or rv not in model.observed_RVs else remembered(rv)
+    if isinstance(found, NetworkModel) and times is None:
+        return predict_network(idata, var_name, X=X, model=model, chunk=chunk)
+    if isinstance(found, ODEModel) and X is None:
+        return predict_ode(
+            idata,
+            var_name,
+            times=times,
+            observations=observations,
+            model=model,
+            random_seed=random_seed,
+        )
+    where = f"predict of '{var_name}'"
+    if isinstance(found, NetworkModel | ODEModel):
+        raise ParameterError(
+            compose_message(
+                where,
+                "times are for differential equations, X is for networks.",
+                got="times" if X is None else "X",
+                expected="X" if X is None else "times",
+            )
+        )
     raise ParameterError(
         compose_message(
             where,
-            "the variable is not an observed NeuralNetObserved of the model.",
+            "the variable is not an observed ODEObserved or NeuralNetObserved of the model.",
             got=f"'{var_name}'",
             expected="one of " + ", ".join(repr(rv.name) for rv in model.basic_RVs),
+            suggestion="forecast(...) or decode_states(...) for hidden Markov models",
         )
     )
-
-
-def _covariates(where: str, variable: Any, X: Any) -> np.ndarray:
-    if X is None:
-        return np.asarray(variable.eval(mode="FAST_COMPILE"))
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    x = np.asarray(X, dtype=variable.type.dtype)
-    expected = variable.type.shape[1:]
-    fits = x.ndim == variable.type.ndim and all(
-        n is None or n == m for n, m in zip(expected, x.shape[1:], strict=True)
-    )
-    if None in expected and x.ndim == variable.type.ndim:
-        expected = variable.shape.eval()[1:]
-        fits = tuple(expected) == x.shape[1:]
-    if not fits:
-        raise ShapeError(
-            compose_message(
-                where,
-                "X has rows of another shape than those the network was made for.",
-                got=f"shape {x.shape}",
-                expected=f"(N, {', '.join(str(n) for n in expected)})",
-            )
-        )
-    return x
-
-
-@lru_cache(maxsize=64)
-def _predictor(network: Callable, chunk: int) -> Callable:
-    @jax.jit
-    def of_all_draws(x: jax.Array, *weights: jax.Array) -> tuple[jax.Array, ...]:
-        return jax.lax.map(lambda one: network(one, x), weights, batch_size=chunk)
-
-    return of_all_draws

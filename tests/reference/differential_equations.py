@@ -21,7 +21,7 @@ def solve(f, y0, theta, t0, times, method="DOP853"):
 
 
 def derivatives(f, jac_y, jac_theta, y0, theta, t0, times, method="DOP853"):
-    """Return ``d states / d (y0, theta)`` of shape ``(T, n, n + p)`` from the variational system."""
+    """Return ``d states / d (y0, theta)`` ``(T, n, n + p)`` from the variational system."""
     n, p = len(y0), len(theta)
 
     def augmented(t, z, theta):

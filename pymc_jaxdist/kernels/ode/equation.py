@@ -1,7 +1,7 @@
 """A differential equation as a user writes it, turned into a problem for the integrators."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from pymc_jaxdist.kernels.ode.diffrax_solve import is_diffrax_solver, solve_with_diffrax
+from pymc_jaxdist.kernels.ode.events import (
+    DoseEvent,
+    JumpEvent,
+    apply_events,
+    event_knots,
+    infusion_rates,
+)
+from pymc_jaxdist.kernels.ode.interpolation import Interpolated
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE, solve_linear
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution
 from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.solve import solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 
-__all__ = ["METHODS", "Argument", "Equation", "Trajectory"]
+__all__ = ["METHODS", "Argument", "Equation", "Structure", "Trajectory"]
 
 METHODS = {
     "auto": (Tsit5(), Rodas5P()),
@@ -41,6 +49,31 @@ class Argument(NamedTuple):
     differentiable: bool
 
 
+class Structure:
+    """How leaves make a pytree; unlike a PyTreeDef it can be pickled whatever it holds."""
+
+    def __init__(self, treedef: Any) -> None:
+        self.treedef = treedef
+        self.num_leaves: int = treedef.num_leaves
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """Return the pytree of leaves."""
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def __hash__(self) -> int:
+        return hash(self.treedef)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Structure) and self.treedef == other.treedef
+
+    def __reduce__(self) -> tuple:
+        return _restore_structure, (self.unflatten(range(self.num_leaves)),)
+
+
+def _restore_structure(example: Any) -> Structure:
+    return Structure(jax.tree.structure(example))
+
+
 class Trajectory(NamedTuple):
     """A solution for subjects arranged in any number of dimensions.
 
@@ -61,7 +94,7 @@ class Equation:
     """A system of ordinary differential equations with initial values; hashable by value.
 
     Its arguments are arrays in this order: ``y0 (..., n)``, ``t0 (...)``, ``times (..., T)``, the
-    leaves of the parameters. Dimensions in place of the dots are subjects.
+    leaves of the parameters, those of the events. Dimensions in place of the dots are subjects.
 
     Parameters
     ----------
@@ -69,7 +102,7 @@ class Equation:
         ``f(t, y, params)`` returns ``dy/dt``.
     state_names : tuple of str or None
         If given, ``y`` and ``dy/dt`` are dictionaries with these keys; otherwise arrays ``(n,)``.
-    structure : PyTreeDef
+    structure : Structure
         How the leaves make ``params``.
     arguments : tuple of Argument
         For each of the arrays.
@@ -84,11 +117,15 @@ class Equation:
     observe : int, tuple of int, callable or None
         What is seen of the states: one of them, several, or ``g(t, y, params)`` of the same
         arguments as the vector field; None for all.
+    events : tuple of DoseEvent or JumpEvent
+        What happens at known times.
+    kinks : tuple of int
+        Positions of leaves that hold times of kinks of the vector field.
     """
 
     vector_field: Callable[[Any, Any, Any], Any]
     state_names: tuple[str, ...] | None
-    structure: Any
+    structure: Structure
     arguments: tuple[Argument, ...]
     batch_ndim: int
     rtol: float
@@ -97,11 +134,18 @@ class Equation:
     solver: Any = "auto"
     sensitivity: str = "auto"
     observe: Callable[[Any, Any, Any], Any] | int | tuple[int, ...] | None = None
+    events: tuple[DoseEvent | JumpEvent, ...] = ()
+    kinks: tuple[int, ...] = ()
 
     @property
     def n_arguments(self) -> int:
         """Number of arrays the equation takes."""
         return len(self.arguments)
+
+    def with_times(self, batched: bool) -> "Equation":
+        """Return the same equation for times that are data, per subject or not."""
+        y0, t0, _, *rest = self.arguments
+        return replace(self, arguments=(y0, t0, Argument(batched, False), *rest))
 
     def trajectory(self, *arrays: jax.Array) -> Trajectory:
         """Solve the equation.
@@ -120,12 +164,18 @@ class Equation:
         ]
         y0, t0, times, *leaves = flat
         layout = _Layout(leaves, self.arguments[3:])
-        theta, fixed = layout.pack(leaves)
+        theta, fixed = layout.pack(leaves, n_subjects)
         order = jnp.argsort(times, axis=-1)
         times = jnp.take_along_axis(times, order, axis=-1)
-        knots = jnp.zeros((n_subjects, 0), dtype=y0.dtype)
+        # The last time of a subject stands in for those that it does not have.
+        present = jnp.where(jnp.isnan(times), -jnp.inf, times)
+        times = jnp.where(jnp.isnan(times), jnp.max(present, axis=-1, keepdims=True), times)
+        knots = event_knots(self.events, self.kinks, leaves, t0)
+        knot_order = jnp.argsort(knots, axis=-1)
+        knots = jnp.take_along_axis(knots, knot_order, axis=-1)
+        rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
-        solution = self._solve(inputs, tuple(fixed), layout)
+        solution = self._solve(inputs, (rank, *fixed), layout)
         back = jnp.argsort(order, axis=-1)[..., None]
         states = jnp.take_along_axis(solution.states, back, axis=-2)
         return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
@@ -135,6 +185,7 @@ class Equation:
             return solve_linear(_LinearField(self, layout), inputs, fixed)
         problem = Problem(
             field=_Field(self, layout),
+            event=_Event(self, layout) if self.events else None,
             rtol=self.rtol,
             atol=self.atol,
             max_steps=self.max_steps,
@@ -146,8 +197,14 @@ class Equation:
 
     def _in_reverse(self, inputs: Inputs) -> bool:
         """Choose between forward and reverse derivatives, from what there is to differentiate."""
-        y0, t0, times, *_ = self.arguments
-        if t0.differentiable or times.differentiable:
+        y0, t0, times, *leaves = self.arguments
+        knots_move = any(leaves[event.first_leaf].differentiable for event in self.events)
+        knots_move |= any(
+            leaves[event.first_leaf + 2].differentiable
+            for event in self.events
+            if isinstance(event, DoseEvent) and event.infusion
+        )
+        if t0.differentiable or times.differentiable or knots_move:
             return False  # only forward derivatives know how steps follow the times
         if self.sensitivity != "auto":
             return self.sensitivity == "reverse"
@@ -200,16 +257,37 @@ class Equation:
         return jnp.broadcast_to(x, (*batch_shape, *core)).reshape(n_subjects, *core)
 
     def evaluate(
-        self, function: Any, t: jax.Array, y: jax.Array, leaves: Sequence[jax.Array]
+        self,
+        function: Any,
+        t: Any,
+        y: jax.Array,
+        leaves: Sequence[jax.Array],
+        segment: Any = None,
     ) -> jax.Array:
         """Evaluate a function of ``(t, y, params)`` for one subject in a state ``(n,)``."""
-        params = jax.tree.unflatten(self.structure, leaves)
-        result = function(t, self.as_user_state(y), params)
+        params = self.as_user_params(leaves, segment)
+        return self.as_array(function(t, self.as_user_state(y), params), y.dtype)
+
+    def as_user_params(self, leaves: Sequence[jax.Array], segment: Any = None) -> Any:
+        """Return the parameters of one subject as the user's functions expect them."""
+        params = self.structure.unflatten(leaves[: self.structure.num_leaves])
+        if segment is None:
+            return params
+
+        def is_input(x: Any) -> bool:
+            return isinstance(x, Interpolated)
+
+        return jax.tree.map(
+            lambda x: x.on_segment(segment) if is_input(x) else x, params, is_leaf=is_input
+        )
+
+    def as_array(self, result: Any, dtype: Any) -> jax.Array:
+        """Return what a user's function returned as an array."""
         if isinstance(result, dict) and self.state_names is not None:
             result = jnp.stack([jnp.asarray(result[name]) for name in self.state_names])
         elif isinstance(result, list | tuple):
             result = jnp.stack([jnp.asarray(x) for x in result])
-        return jnp.asarray(result, dtype=y.dtype)
+        return jnp.asarray(result, dtype=dtype)
 
     def as_user_state(self, y: jax.Array) -> Any:
         """Return a state ``(n,)`` as the user's functions expect it."""
@@ -225,7 +303,9 @@ class _Layout:
         self.shapes = [leaf.shape[1:] for leaf in leaves]
         self.differentiable = [argument.differentiable for argument in arguments]
 
-    def pack(self, leaves: Sequence[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    def pack(
+        self, leaves: Sequence[jax.Array], n_subjects: int
+    ) -> tuple[jax.Array, list[jax.Array]]:
         """Return ``theta (N, p)`` and the leaves that are not part of it."""
         moving = [
             leaf.reshape(leaf.shape[0], -1)
@@ -237,7 +317,6 @@ class _Layout:
             for leaf, differentiable in zip(leaves, self.differentiable, strict=True)
             if not differentiable
         ]
-        n_subjects = leaves[0].shape[0] if leaves else 1
         theta = jnp.concatenate(moving, axis=1) if moving else jnp.zeros((n_subjects, 0))
         return theta, fixed
 
@@ -263,9 +342,31 @@ class _Field:
     def __call__(
         self, t: jax.Array, segment: jax.Array, y: jax.Array, theta: jax.Array, fixed: Any
     ) -> jax.Array:
-        return self.equation.evaluate(
-            self.equation.vector_field, t, y, self.layout.unpack(theta, fixed)
-        )
+        equation = self.equation
+        leaves = self.layout.unpack(theta, fixed[1:])
+        slope = equation.evaluate(equation.vector_field, t, y, leaves, segment)
+        return slope + infusion_rates(equation.events, segment, leaves, y)
+
+
+class _Event:
+    """What happens at knots, as the integrators call it."""
+
+    def __init__(self, equation: Equation, layout: _Layout) -> None:
+        self.equation, self.layout = equation, layout
+
+    def __call__(
+        self, first: jax.Array, following: jax.Array, y: jax.Array, theta: jax.Array, fixed: Any
+    ) -> jax.Array:
+        equation = self.equation
+        rank, *rest = fixed
+        leaves = self.layout.unpack(theta, rest)
+        happens = (rank >= first) & (rank < following)
+
+        def jump(function: Callable, y: jax.Array) -> jax.Array:
+            result = function(equation.as_user_state(y), equation.as_user_params(leaves))
+            return equation.as_array(result, y.dtype)
+
+        return apply_events(equation.events, happens, y, leaves, jump)
 
 
 class _LinearField:
@@ -277,8 +378,8 @@ class _LinearField:
     def __call__(self, theta: jax.Array, fixed: Any) -> tuple[jax.Array, jax.Array]:
         field = self.equation.vector_field
         assert isinstance(field, LinearODE)
-        leaves = self.layout.unpack(theta, fixed)
-        params = jax.tree.unflatten(self.equation.structure, leaves)
+        leaves = self.layout.unpack(theta, fixed[1:])
+        params = self.equation.as_user_params(leaves)
         matrix = jnp.asarray(field.matrix(params), dtype=theta.dtype)
         if field.constant is None:
             return matrix, jnp.zeros(matrix.shape[0], dtype=theta.dtype)

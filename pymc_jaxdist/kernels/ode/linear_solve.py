@@ -1,6 +1,7 @@
 """Solving several small linear systems with one matrix, and differentiating the solutions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,8 @@ def factorized(matrix: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """
     constant = lax.stop_gradient(matrix)
     small = matrix.shape[0] <= UNROLLED_SIZE
-    factors = _eliminate(constant) if small else lax.linalg.lu(constant)
-    substitute = _substitute if small else _substitute_pivoted
+    factors: Any = _eliminate(constant) if small else lax.linalg.lu(constant)
+    substitute: Callable = _substitute if small else _substitute_pivoted
 
     @jax.custom_jvp
     def solve(matrix: jax.Array, b: jax.Array) -> jax.Array:

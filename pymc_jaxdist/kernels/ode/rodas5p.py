@@ -1,6 +1,7 @@
 """Rodas5P, a Rosenbrock method of order 5 for stiff problems."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +146,7 @@ class Rodas5P:
                 right = right + sum(c * u for c, u in zip(coupling, stages, strict=True)) / size
             stages.append(solve(right))
         end = argument + stages[-1]
-        dense = tuple(sum(d * u for d, u in zip(row, stages, strict=True)) for row in DENSE)
+        dense: Any = tuple(sum(d * u for d, u in zip(row, stages, strict=True)) for row in DENSE)
         end = jnp.where(moving, end, y)
         return Step(end, f(t + h, end), stages[-1], dense, jnp.zeros_like(h))
 

@@ -56,9 +56,11 @@ class _Attempts(NamedTuple):
 def _attempt(
     problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any, **options: Any
 ) -> _Attempts:
-    merged, tangents = None, None
-    records, accepted = [], []
-    active = None
+    merged: Solution | None = None
+    tangents: Any = None
+    records: list[Record | None] = []
+    accepted: list[jax.Array] = []
+    active: jax.Array | None = None
     for position, method in enumerate(methods):
         last = position == len(methods) - 1
         limit = problem.max_steps if last else min(problem.max_steps, EXPLICIT_STEPS)
@@ -84,7 +86,8 @@ def _attempt(
             )
             merged = merged._replace(stiffness=kept.stiffness)
             if tangents is not None:
-                tangents = jnp.where(mine[:, None, None], found.tangents, tangents)
+                new_tangents: Any = found.tangents
+                tangents = jnp.where(mine[:, None, None], new_tangents, tangents)
         solved = mine & (found.solution.status == int(Status.SUCCESS))
         records.append(found.record)
         accepted.append(jnp.where(solved, found.solution.accepted, 0))

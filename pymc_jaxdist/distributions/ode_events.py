@@ -1,0 +1,189 @@
+"""Doses and jumps at known times, as a user describes them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels.ode.events import DoseEvent, JumpEvent
+
+__all__ = ["Doses", "Jumps", "event_leaves"]
+
+
+@dataclass(frozen=True, eq=False)
+class Doses:
+    """Amounts given to one state at known times, at once or over a while.
+
+    An observation at the time of a dose is made before it.
+
+    Parameters
+    ----------
+    times : tensor_like ``(K,)`` or ``(..., K)``
+        When the doses are given, per subject if there are leading dimensions. NaN pads the doses
+        of a subject that has fewer.
+    amounts : tensor_like, broadcasts against ``times``
+        How much is added to the state.
+    state : int or str
+        Index or name of the state.
+    duration : tensor_like, broadcasts against ``times``, optional
+        If given, each dose flows in at a constant rate for so long.
+    interval : float, optional
+        Time between repetitions of each dose.
+    additional : int
+        Number of repetitions of each dose.
+
+    Examples
+    --------
+    100 units every 12 hours, four times:
+
+    >>> from pymc_jaxdist import Doses
+    >>> doses = Doses(times=[0.0], amounts=100.0, state=0, interval=12.0, additional=3)
+    """
+
+    times: Any
+    amounts: Any
+    state: int | str
+    duration: Any = None
+    interval: Any = None
+    additional: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Jumps:
+    """A function applied to the states at known times.
+
+    Parameters
+    ----------
+    times : tensor_like ``(K,)`` or ``(..., K)``
+        When it is applied.
+    function : callable
+        ``function(y, params)`` in `jax.numpy`, for one subject, returns the states after.
+
+    Examples
+    --------
+    Half of the first state is harvested:
+
+    >>> from pymc_jaxdist import Jumps
+    >>> harvest = Jumps(times=[5.0, 10.0], function=lambda y, p: y.at[0].multiply(0.5))
+    """
+
+    times: Any
+    function: Callable[[Any, Any], Any]
+
+
+def event_leaves(
+    where: str,
+    events: Any,
+    first_leaf: int,
+    n_states: int,
+    names: tuple[str, ...] | None,
+    t0: TensorVariable,
+) -> tuple[list[DoseEvent | JumpEvent], list[TensorVariable]]:
+    """Return events as the kernel knows them, and the arrays they need.
+
+    Parameters
+    ----------
+    where : str
+        The distribution, for error messages.
+    events : Doses, Jumps or sequence of them
+    first_leaf : int
+        Number of leaves before those of the events.
+    n_states, names, t0
+        Of the equation.
+    """
+    if events is None:
+        return [], []
+    specs: list[DoseEvent | JumpEvent] = []
+    leaves: list[TensorVariable] = []
+    for event in events if isinstance(events, Sequence) else [events]:
+        position = first_leaf + len(leaves)
+        if isinstance(event, Jumps):
+            if not callable(event.function):
+                raise ParameterError(
+                    compose_message(where, "the function of Jumps must be callable.")
+                )
+            specs.append(JumpEvent(event.function, position))
+            leaves.append(_times(where, event.times, t0))
+        elif isinstance(event, Doses):
+            state = _state(where, event.state, n_states, names)
+            specs.append(DoseEvent(state, position, event.duration is not None))
+            leaves += _dose_leaves(where, event, t0)
+        else:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "events must be Doses or Jumps, or a list of them.",
+                    got=f"{type(event).__name__}: {event!r:.60}",
+                )
+            )
+    return specs, leaves
+
+
+def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
+    times = pt.atleast_1d(pt.as_tensor_variable(times))
+    times = pt.cast(times, "float64")
+    value, start = known_value(times), known_value(t0)
+    if value is not None:
+        if np.isinf(value).any():
+            raise DataError(compose_message(where, "times of events must be finite."))
+        if start is not None and (value < np.min(start)).any():
+            raise DataError(
+                compose_message(
+                    where,
+                    "an event comes before t0, where the solution begins.",
+                    got=f"{np.nanmin(value):.6g}",
+                    expected=f"times >= t0 = {float(np.min(start)):.6g}",
+                )
+            )
+    return times
+
+
+def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVariable]:
+    times = _times(where, doses.times, t0)
+    others = [doses.amounts] if doses.duration is None else [doses.amounts, doses.duration]
+    if doses.duration is not None:
+        duration = known_value(pt.as_tensor_variable(doses.duration))
+        if duration is not None and not (duration > 0).all():
+            raise ParameterError(
+                compose_message(where, "the duration of an infusion must be positive.")
+            )
+    try:
+        leaves = [times, *(pt.broadcast_to(pt.cast(x, "float64"), times.shape) for x in others)]
+    except ValueError as error:
+        raise ShapeError(
+            compose_message(where, "amounts of doses must fit their times.", got=str(error))
+        ) from None
+    if not doses.additional:
+        return leaves
+    if doses.interval is None or doses.additional < 0:
+        raise ParameterError(
+            compose_message(
+                where,
+                "additional doses need an interval.",
+                got=f"additional={doses.additional}, interval={doses.interval}",
+            )
+        )
+    repeats = np.arange(doses.additional + 1.0)
+    times = (times[..., None] + doses.interval * repeats).flatten(times.type.ndim)
+    rest = [pt.repeat(x, doses.additional + 1, axis=-1) for x in leaves[1:]]
+    return [times, *rest]
+
+
+def _state(where: str, state: int | str, n_states: int, names: tuple[str, ...] | None) -> int:
+    if names is not None and state in names:
+        return names.index(str(state))
+    if isinstance(state, int) and -n_states <= state < n_states:
+        return state % n_states
+    raise ParameterError(
+        compose_message(
+            where,
+            "doses are given to a state that does not exist.",
+            got=repr(state),
+            expected=", ".join(map(repr, names or range(n_states))),
+        )
+    )

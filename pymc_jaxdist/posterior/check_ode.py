@@ -1,0 +1,246 @@
+"""Whether a differential equation is solved, and solved well, over the prior or posterior."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+from pytensor.graph.basic import Apply
+
+from pymc_jaxdist.errors import ParameterError, compose_message
+from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
+from pymc_jaxdist.kernels.ode.problem import Status
+from pymc_jaxdist.ops.kernel_calls import value_and_gradients
+from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.kernel_inputs import find_log_density, flat_draws, parameter_draws
+
+__all__ = ["ODECheck", "check_ode"]
+
+# How much tighter the solution is to which others are compared.
+TIGHTER = 1e-3
+
+
+@dataclass(frozen=True)
+class ODECheck:
+    """What `check_ode` found; print it.
+
+    Attributes
+    ----------
+    variable : str
+        Name of the variable.
+    n_solves : int
+        Draws times subjects.
+    failures : dict of str to int
+        How many solves failed, by reason.
+    steps : tuple of float
+        Median, 95 % quantile and maximum of the steps of solves that succeeded.
+    stiff : float
+        Share of solves in which the explicit method was limited by stability.
+    value_error : float
+        Largest difference of the log-likelihood of a draw from that of a much tighter solve.
+    gradient_error : float
+        Largest relative difference of its gradient.
+    advice : tuple of str
+        What to change.
+    """
+
+    variable: str
+    n_solves: int
+    failures: dict[str, int]
+    steps: tuple[float, float, float]
+    stiff: float
+    value_error: float
+    gradient_error: float
+    advice: tuple[str, ...]
+
+    @property
+    def failed(self) -> float:
+        """Share of solves that failed."""
+        return sum(self.failures.values()) / self.n_solves
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in self.failures.items())
+        median, high, largest = self.steps
+        lines = [
+            f"ODEObserved '{self.variable}': {self.n_solves} solves",
+            f"  failed            {self.failed:.1%}" + (f"  ({reasons})" if reasons else ""),
+            f"  steps             median {median:.0f}, 95 % {high:.0f}, largest {largest:.0f}",
+            f"  stiff             {self.stiff:.1%}",
+            f"  log-likelihood    differs by {self.value_error:.2g} from a much tighter solve",
+            f"  gradient          differs by {self.gradient_error:.2g} (relative)",
+        ]
+        return "\n".join(lines + [f"  advice            {text}" for text in self.advice])
+
+
+def check_ode(
+    model: pm.Model | None = None,
+    var_name: str | None = None,
+    *,
+    idata: Any = None,
+    draws: int = 100,
+    random_seed: int | None = None,
+) -> ODECheck:
+    """Solve a model's differential equation for draws of the parameters, and report.
+
+    Before sampling, draws from the prior tell whether the solver can cope with what the sampler
+    may propose; after sampling, draws from the posterior tell how accurate the results are.
+
+    Parameters
+    ----------
+    model : pm.Model, optional
+        The model; by default the one in context.
+    var_name : str, optional
+        Name of the `ODEObserved` variable, if there are several.
+    idata : InferenceData or DataTree, optional
+        If given, draws come from its posterior; otherwise from the prior.
+    draws : int
+        Number of draws.
+    random_seed : int, optional
+        For the draws.
+
+    Returns
+    -------
+    ODECheck
+        Print it.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> import pymc_jaxdist as pmj
+    >>> with pm.Model() as model:
+    ...     rate = pm.HalfNormal("rate")
+    ...     y = pmj.ODEObserved(
+    ...         "y",
+    ...         lambda t, y, rate: -rate * y,
+    ...         params=rate,
+    ...         y0=[1.0],
+    ...         times=[1.0, 2.0],
+    ...         likelihood=lambda y: pm.Normal.dist(y, 0.1),
+    ...         observed=[[0.4], [0.1]],
+    ...     )
+    >>> report = pmj.check_ode(model, draws=20, random_seed=1)
+    >>> report.failed, report.value_error < 1e-3
+    (0.0, True)
+    """
+    model = pm.modelcontext(model)
+    name = var_name if var_name is not None else _only_one(model)
+    where = f"check_ode of '{name}'"
+    node = find_log_density(where, model, name, ODELogLikelihood, "ODEObserved")
+    if idata is not None:
+        found = flat_draws(idata["posterior"], [rv.name for rv in model.free_RVs])
+        n_found = len(next(iter(found.values())))
+        rng = np.random.default_rng(random_seed)
+        chosen = rng.choice(n_found, size=min(draws, n_found), replace=False)
+        values = {key: x[chosen] for key, x in found.items()}
+    else:
+        free = list(model.free_RVs)
+        drawn = pm.draw(free, draws=draws, random_seed=random_seed)
+        values = {rv.name: np.asarray(x) for rv, x in zip(free, drawn, strict=True)}
+    inputs = parameter_draws(where, node, model, values)
+    with double_precision():
+        return _report(name, node, inputs)
+
+
+def _only_one(model: pm.Model) -> str:
+    names = []
+    for rv in model.observed_RVs:
+        try:
+            find_log_density("check_ode", model, rv.name, ODELogLikelihood, "ODEObserved")
+        except ParameterError:
+            continue
+        names.append(rv.name)
+    if len(names) == 1:
+        return names[0]
+    raise ParameterError(
+        compose_message(
+            "check_ode",
+            "the model must have one ODEObserved variable, or var_name say which.",
+            got=", ".join(names) or "none",
+        )
+    )
+
+
+def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
+    kernel: ODELogLikelihood = node.op.kernel
+    equation = kernel.equation
+    observed = jnp.asarray(node.inputs[0].eval())
+    status, steps, stiffness = (
+        np.asarray(x).ravel() for x in _how_it_went(equation)(*inputs[: equation.n_arguments])
+    )
+    solved = status == int(Status.SUCCESS)
+    failures = {Status(int(s)).reason: int((status == s).sum()) for s in np.unique(status[~solved])}
+    tight = replace(
+        equation,
+        rtol=max(equation.rtol * TIGHTER, 1e-13),
+        atol=tuple(a * TIGHTER for a in equation.atol)
+        if isinstance(equation.atol, tuple)
+        else equation.atol * TIGHTER,
+        max_steps=20 * equation.max_steps,
+    )
+    wrt = tuple(i for i in node.op.differentiable if i > 0)
+    ours = value_and_gradients(kernel, node.op.differentiable, wrt)
+    theirs = value_and_gradients(
+        replace(kernel, equation=replace(tight, sensitivity="forward")), node.op.differentiable, wrt
+    )
+    value_error = gradient_error = 0.0
+    n_draws = len(inputs[0]) if inputs else 0
+    for s in range(n_draws):
+        arguments = [x[s] for x in inputs]
+        (value, *gradients), (reference, *expected) = (
+            [np.asarray(x) for x in f(observed, *arguments)] for f in (ours, theirs)
+        )
+        if not (np.isfinite(value).all() and np.isfinite(reference).all()):
+            continue
+        value_error = max(value_error, float(abs(value.sum() - reference.sum())))
+        mine, right = (
+            np.concatenate([np.ravel(g) for g in gs] or [np.zeros(1)])
+            for gs in (gradients, expected)
+        )
+        scale = max(1.0, float(np.abs(right).max()))
+        gradient_error = max(gradient_error, float(np.abs(mine - right).max()) / scale)
+    taken = steps[solved] if solved.any() else np.zeros(1)
+    stiff = float((stiffness > 1.0).mean())
+    return ODECheck(
+        variable=name,
+        n_solves=len(status),
+        failures=failures,
+        steps=(float(np.median(taken)), float(np.quantile(taken, 0.95)), float(taken.max())),
+        stiff=stiff,
+        value_error=value_error,
+        gradient_error=gradient_error,
+        advice=_advice(equation, failures, len(status), stiff, value_error),
+    )
+
+
+def _advice(
+    equation: Equation, failures: dict[str, int], n_solves: int, stiff: float, value_error: float
+) -> tuple[str, ...]:
+    advice = []
+    if failures.get(Status.TOO_MANY_STEPS.reason, 0):
+        advice.append(f"raise max_steps (now {equation.max_steps}), or narrow the prior")
+    if sum(failures.values()) > 0.1 * n_solves:
+        advice.append("many solves fail: extreme parameters are likely a priori")
+    if stiff > 0.5 and equation.solver == "auto":
+        advice.append("stiff for most draws: solver='stiff' saves the explicit attempt")
+    if stiff > 0.0 and equation.solver in ("tsit5", "explicit"):
+        advice.append("stiff for some draws: solver='auto'")
+    if value_error > 0.1:
+        advice.append(f"lower rtol (now {equation.rtol:g}) until the log-likelihood agrees")
+    return tuple(advice)
+
+
+@lru_cache(maxsize=64)
+def _how_it_went(equation: Equation) -> Any:
+    def of_one_draw(arguments: tuple) -> tuple:
+        solution = equation.trajectory(*arguments).solution
+        return solution.status, solution.accepted + solution.rejected, solution.stiffness
+
+    @jax.jit
+    def of_all_draws(*arguments: jax.Array) -> tuple:
+        return jax.lax.map(of_one_draw, tuple(jnp.asarray(x) for x in arguments))
+
+    return of_all_draws

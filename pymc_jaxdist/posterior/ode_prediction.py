@@ -1,0 +1,134 @@
+"""Solutions and observations at new times for every posterior draw."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+from pymc.pytensorf import compile as compile_graph
+
+from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.errors import ShapeError, compose_message
+from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
+from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.kernel_inputs import find_log_density, flat_draws, parameter_draws
+
+__all__ = ["predict_ode"]
+
+
+def predict_ode(
+    idata: Any,
+    var_name: str,
+    *,
+    times: Any = None,
+    observations: bool = True,
+    model: pm.Model | None = None,
+    random_seed: int | None = None,
+) -> xr.Dataset:
+    """Solve a differential equation at any times, for every posterior draw: see `predict`."""
+    where = f"predict of '{var_name}'"
+    model = pm.modelcontext(model)
+    node = find_log_density(where, model, var_name, ODELogLikelihood, "ODEObserved")
+    posterior = idata["posterior"]
+    names = [rv.name for rv in model.free_RVs]
+    inputs = parameter_draws(where, node, model, flat_draws(posterior, names))
+    equation = node.op.kernel.equation
+    n = equation.n_arguments
+    if times is not None:
+        times = np.asarray(times, dtype="float64")
+        inputs[2] = np.broadcast_to(times, (len(inputs[0]), *times.shape))
+        batched = times.ndim > 1
+        equation = equation.with_times(batched)
+    with double_precision():
+        seen = np.array(_solver(equation)(*inputs[:n]))
+    seen[~np.isfinite(seen)] = np.nan
+    lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
+    shape = tuple(len(c) for c in lead.values())
+    result = {f"{var_name}_solution": seen}
+    if observations:
+        result[var_name] = _observations(where, model, var_name, seen, inputs[n:], random_seed)
+    batch = equation.batch_ndim
+    dims = [*(f"{var_name}_dim_{i}" for i in range(batch)), "time", "state"]
+    coords: dict[str, Any] = dict(lead)
+    if inputs[2].ndim == 2:
+        coords["time"] = inputs[2][0]
+    arrays = {}
+    for name, values in result.items():
+        own = [d if i <= batch else f"{d}_{name}" for i, d in enumerate(dims[: values.ndim - 1])]
+        if equation.state_names and values.ndim - 1 > batch + 1 and name.endswith("_solution"):
+            coords[own[-1]] = list(equation.state_names)
+        arrays[name] = (("chain", "draw", *own), values.reshape(*shape, *values.shape[1:]))
+    return xr.Dataset(arrays, {k: v for k, v in coords.items() if _fits(k, v, arrays)})
+
+
+def _fits(name: str, values: Any, arrays: dict) -> bool:
+    lengths = [array.shape[dims.index(name)] for dims, array in arrays.values() if name in dims]
+    return bool(lengths) and all(n == len(values) for n in lengths)
+
+
+@lru_cache(maxsize=64)
+def _solver(equation: Equation) -> Callable:
+    def of_one_draw(arguments: tuple) -> jax.Array:
+        return equation.observed_trajectory(*arguments)[0]
+
+    @jax.jit
+    def of_all_draws(*arguments: jax.Array) -> jax.Array:
+        return jax.lax.map(of_one_draw, tuple(jnp.asarray(x) for x in arguments))
+
+    return of_all_draws
+
+
+def _observations(
+    where: str,
+    model: pm.Model,
+    var_name: str,
+    seen: np.ndarray,
+    rest: list[np.ndarray],
+    random_seed: int | None,
+) -> np.ndarray:
+    """Draw an observation of each solution."""
+    rv = model[var_name]
+    ode_model = remembered(rv)
+    likelihood = ode_model.likelihood
+    solution = pt.tensor("solution", shape=tuple(None for _ in seen.shape[1:]), dtype="float64")
+    parameters = [pt.tensor(shape=x.shape[1:], dtype=str(x.dtype)) for x in rest]
+    trailing = rv.type.ndim - ode_model.equation.batch_ndim - 1
+    size = [solution.shape[i] for i in range(ode_model.equation.batch_ndim + 1)]
+    if likelihood.several:
+        size.append(pt.constant(len(likelihood.emissions)))
+    elif likelihood.event_ndim or trailing:
+        size.append(solution.shape[-1])
+    graph = likelihood.draw(solution, parameters, size)
+    draw = compile_graph(
+        [solution, *parameters],
+        graph,
+        random_seed=random_seed,
+        on_unused_input="ignore",
+        mode="FAST_COMPILE",
+    )
+    results: list[np.ndarray | None] = []
+    for s in range(len(seen)):
+        if not np.isfinite(seen[s]).all():
+            results.append(None)
+            continue
+        try:
+            results.append(np.asarray(draw(seen[s], *(x[s] for x in rest)), dtype="float64"))
+        except ValueError as error:
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "the likelihood does not fit these times.",
+                    got=str(error).splitlines()[0],
+                    expected="parameters of the likelihood that do not belong to single times",
+                    suggestion="observations=False",
+                )
+            ) from error
+    shapes = [r.shape for r in results if r is not None]
+    missing = np.full(shapes[0] if shapes else seen.shape[1:], np.nan)
+    return np.stack([missing if r is None else r for r in results])

@@ -1,0 +1,399 @@
+"""ODEObserved: log-density, gradient and draws against solutions known in closed form."""
+
+from functools import lru_cache
+
+import cloudpickle
+import diffrax
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import norm, poisson, t
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.errors import ShapeError
+from tests.distributions.compiled import FAST, interpreted
+
+RATES = np.array([1.0, 0.5, 0.3])
+STEP = 1e-6
+FAST_SOLVER = {"solver": "tsit5", "rtol": 1e-9}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def interpreted_mode():
+    with interpreted():
+        yield
+
+
+def decay(time, y, rate):
+    return -rate * y
+
+
+def compiled(model):
+    """Return the log-density of each observation, and the gradient of the model's."""
+    [logp] = model.logp(vars=model.observed_RVs, sum=False)
+    return model.compile_fn(logp, mode=FAST), model.compile_fn(model.dlogp(), mode=FAST)
+
+
+def check_gradient(model, point):
+    """Compare the gradient with central differences of the log-density."""
+    total = model.compile_fn(model.logp(), mode=FAST)
+    gradient = model.compile_fn(model.dlogp(), mode=FAST)(point)
+    expected = []
+    for name, value in point.items():
+        for j in range(np.size(value)):
+            shift = np.zeros(np.size(value))
+            shift[j] = STEP
+            shift = shift.reshape(np.shape(value))
+            ahead, behind = ({**point, name: value + s} for s in (shift, -shift))
+            expected.append((total(ahead) - total(behind)) / (2 * STEP))
+    assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_subjects_with_times_of_their_own_missing_values_and_repetitions():
+    times = np.array([[1, 2, 3.0], [2.0, 2, np.nan], [0, 5, 1]])
+    observed = np.array([[0.3, 0.1, np.nan], [0.2, 0.1, np.nan], [1, 0.1, 0.4]])
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1, shape=3)
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=np.ones((3, 1)),
+            times=times,
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=observed,
+            **FAST_SOLVER,
+        )
+    point = {"rate_log__": np.log(RATES)}
+    expected = np.nan_to_num(norm(np.exp(-RATES[:, None] * times), 0.1).logpdf(observed))
+    assert_allclose(compiled(model)[0](point), expected, atol=1e-6)
+    check_gradient(model, point)
+
+
+@lru_cache
+def unknown_start(sensitivity="auto", solver="tsit5"):
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        start = pm.LogNormal("start", 0, 1)
+        begins = pm.Uniform("begins", -1, 0.5) if sensitivity == "auto" else 0.0
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[start],
+            t0=begins,
+            times=[1.0, 2, 3],
+            observe=0,
+            likelihood=lambda y: pm.StudentT.dist(4, mu=y, sigma=0.1 + 0.2 * y),
+            observed=[0.3, 0.1, 0.1],
+            solver=solver,
+            sensitivity=sensitivity,
+            rtol=1e-9,
+        )
+    return model
+
+
+def test_unknown_initial_state_and_time_and_a_proportional_scale():
+    model = unknown_start()
+    point = {k: np.array(v) for k, v in model.initial_point().items()}
+    check_gradient(model, point)
+    start, rate = np.exp(point["start_log__"]), np.exp(point["rate_log__"])
+    y = start * np.exp(-rate * (np.arange(1.0, 4) + 0.25))
+    expected = t(4, y, 0.1 + 0.2 * y).logpdf([0.3, 0.1, 0.1])
+    assert_allclose(compiled(model)[0](point), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "solver"), [("reverse", "stiff"), ("forward", pmj.RK4(step_size=0.01))]
+)
+def test_solvers_agree(sensitivity, solver):
+    model, reference = unknown_start(sensitivity, solver), unknown_start("forward", "tsit5")
+    point = reference.initial_point()
+    for mine, theirs in zip(compiled(model), compiled(reference), strict=True):
+        assert_allclose(mine(point), theirs(point), rtol=1e-6)
+
+
+def test_diffrax_solver():
+    model = unknown_start("reverse", diffrax.Dopri5())
+    point = model.initial_point()
+    reference = unknown_start("forward", "tsit5")
+    for mine, theirs in zip(compiled(model), compiled(reference), strict=True):
+        assert_allclose(mine(point), theirs(point), rtol=1e-5)
+    cloudpickle.loads(cloudpickle.dumps(model))
+
+
+def test_channels_of_different_distributions():
+    observed = np.array([[0.3, 20], [0.1, np.nan], [0.05, 3]])
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        scale = pm.HalfNormal("scale")
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0, 50.0],
+            times=[1.0, 2, 3],
+            likelihood=lambda y: (
+                pm.Normal.dist(y[..., 0], scale),
+                pm.Poisson.dist(y[..., 1]),
+            ),
+            observed=observed,
+            **FAST_SOLVER,
+        )
+        prior = pm.sample_prior_predictive(2, random_seed=1)
+    point = model.initial_point()
+    y = np.exp(-np.arange(1.0, 4) * np.exp(point["rate_log__"]))
+    expected = np.stack(
+        [
+            norm(y, np.exp(point["scale_log__"])).logpdf(observed[:, 0]),
+            poisson(50 * y).logpmf(observed[:, 1]),
+        ],
+        axis=-1,
+    )
+    assert_allclose(compiled(model)[0](point), np.nan_to_num(expected), atol=1e-6)
+    draws = prior["prior_predictive"]["y"].values
+    assert draws.shape == (1, 2, 3, 2)
+    assert (draws[..., 1] == np.round(draws[..., 1])).all()
+
+
+def test_named_states_observed_by_name_below_a_limit_of_quantification():
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, p: {"drug": -p["k"] * y["drug"], "gone": p["k"] * y["drug"]},
+            params={"k": rate},
+            y0={"drug": 1.0, "gone": 0.0},
+            times=[1.0, 2, 3],
+            observe="drug",
+            likelihood=lambda y: pm.Censored.dist(pm.Normal.dist(y, 0.1), lower=0.1, upper=None),
+            observed=[0.3, 0.1, 0.1],
+            **FAST_SOLVER,
+        )
+    point = model.initial_point()
+    y = norm(np.exp(-np.arange(1.0, 4) * np.exp(point["rate_log__"])), 0.1)
+    expected = [y.logpdf(0.3)[0], *y.logcdf(0.1)[1:]]
+    assert_allclose(compiled(model)[0](point), expected, atol=1e-6)
+
+
+def test_a_function_of_the_states():
+    seen = pmj.ode_solution(
+        decay,
+        params=1.0,
+        y0=[1.0, 2.0],
+        times=[0.0, 1.0],
+        observe=lambda t, y, p: y[0] + y[1] + t,
+        **FAST_SOLVER,
+    ).eval(mode=FAST)
+    assert_allclose(seen, [3.0, 3 * np.exp(-1) + 1], rtol=1e-7)
+
+
+def two_compartments(t, y, p):
+    return {
+        "depot": -p["ka"] * y["depot"],
+        "central": p["ka"] * y["depot"] - p["k"] * y["central"],
+    }
+
+
+def test_repeated_doses():
+    times = np.array([1.0, 5, 12, 13, 24, 30])
+    ka, k = pt.dscalars("ka", "k")
+    solution = pmj.ode_solution(
+        two_compartments,
+        params={"ka": ka, "k": k},
+        y0={"depot": 0.0, "central": 0.0},
+        times=times,
+        events=pmj.Doses([0.0], 10.0, "depot", interval=12.0, additional=2),
+        **FAST_SOLVER,
+        atol=1e-9,
+    )["central"]
+    run = pytensor.function([ka, k], [solution, *pt.grad(solution.sum(), [ka, k])], mode=FAST)
+
+    def exact(ka, k):
+        since = times[:, None] - np.array([0, 12, 24])
+        of_each = 10 * ka / (ka - k) * (np.exp(-k * since) - np.exp(-ka * since))
+        return np.where(since > 0, of_each, 0).sum(1)
+
+    value, by_ka, by_k = run(1.2, 0.1)
+    assert_allclose(value, exact(1.2, 0.1), atol=1e-7)
+    assert_allclose(by_ka, (exact(1.2 + STEP, 0.1) - exact(1.2 - STEP, 0.1)).sum() / 2e-6, 1e-6)
+    assert_allclose(by_k, (exact(1.2, 0.1 + STEP) - exact(1.2, 0.1 - STEP)).sum() / 2e-6, 1e-6)
+
+
+def test_infusion_after_an_unknown_delay():
+    times = np.array([0.5, 2, 5, 10.0])
+    delay = pt.dscalar("delay")
+    solution = pmj.ode_solution(
+        decay,
+        params=0.5,
+        y0=[0.0],
+        times=times,
+        events=pmj.Doses(pt.stack([delay]), 6.0, 0, duration=3.0),
+        **FAST_SOLVER,
+        atol=1e-9,
+    )
+    run = pytensor.function([delay], [solution[:, 0], pt.grad(solution.sum(), delay)], mode=FAST)
+
+    def exact(delay):
+        since = np.maximum(times - delay, 0)
+        flowing = np.minimum(since, 3)
+        return 4 * (1 - np.exp(-0.5 * flowing)) * np.exp(-0.5 * (since - flowing))
+
+    value, gradient = run(1.0)
+    assert_allclose(value, exact(1.0), atol=1e-7)
+    assert_allclose(gradient, (exact(1 + STEP) - exact(1 - STEP)).sum() / (2 * STEP), rtol=1e-6)
+
+
+def test_jumps_happen_after_an_observation_at_the_same_time():
+    solution = pmj.ode_solution(
+        lambda t, y, p: 0 * y,
+        params=None,
+        y0=[8.0],
+        times=[0.5, 1, 1.5, 2.5],
+        events=pmj.Jumps([1.0, 2.0], lambda y, p: y * 0.5),
+        **FAST_SOLVER,
+    )
+    assert_allclose(solution.eval(mode=FAST)[:, 0], [8, 8, 4, 2])
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("linear", 4.5), ("previous", 4.0)])
+def test_interpolated_inputs(kind, expected):
+    values = pt.dvector("values")
+    force = pmj.interpolated(np.arange(6.0), values, kind)
+    solution = pmj.ode_solution(
+        lambda t, y, p: jnp.stack([p["force"](t)]),
+        params={"force": force},
+        y0=[0.0],
+        times=[1.0, 2, 5],
+        **FAST_SOLVER,
+    )
+    run = pytensor.function([values], [solution[-1, 0], pt.grad(solution[-1, 0], values)])
+    value, gradient = run([0.0, 1, 0, 2, 1, 1])
+    assert_allclose(value, expected, rtol=1e-7)
+    weights = [0.5, 1, 1, 1, 1, 0.5] if kind == "linear" else [1, 1, 1, 1, 1, 0]
+    assert_allclose(gradient, weights, atol=1e-7)
+
+
+def test_linear_systems():
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        system = pmj.LinearODE(
+            lambda p: jnp.array([[-p, 0.0], [p, -0.1]]), lambda p: jnp.array([0.0, 1.0])
+        )
+        pmj.ODEObserved(
+            "y",
+            system,
+            params=rate,
+            y0=[1.0, 0.0],
+            times=[1.0, 2, 3],
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.ones((3, 2)),
+        )
+    with pm.Model() as stepped:
+        rate = pm.LogNormal("rate", 0, 1)
+        pmj.ODEObserved(
+            "y",
+            system.__call__,
+            params=rate,
+            y0=[1.0, 0.0],
+            times=[1.0, 2, 3],
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.ones((3, 2)),
+            **FAST_SOLVER,
+        )
+    point = model.initial_point()
+    for mine, theirs in zip(compiled(model), compiled(stepped), strict=True):
+        assert_allclose(mine(point), theirs(point), rtol=1e-5)
+
+
+@lru_cache
+def explosive():
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1, shape=2)
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, p: p * y**2,
+            params=rate,
+            y0=np.ones((2, 1)),
+            times=[0.1, 0.5],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.ones((2, 2)),
+            solver="tsit5",
+            max_steps=300,
+        )
+    return model
+
+
+def test_a_failed_solve_concerns_its_subject_alone():
+    logp, gradient = compiled(explosive())
+    point = {"rate_log__": np.array([0.0, 3.0])}
+    pmj.impossible_evaluations(reset=True)
+    assert np.isfinite(logp(point)[0]).all()
+    assert (logp(point)[1] == -np.inf).all()
+    assert_allclose(gradient(point)[1], -3.0)  # of the prior alone
+    assert np.isfinite(gradient(point)).all()
+    assert pmj.impossible_evaluations() == {"ODE log-likelihood": 4}
+
+
+def test_check_ode_names_the_reasons():
+    report = pmj.check_ode(explosive(), draws=60, random_seed=1)
+    assert 0.05 < report.failed < 0.7
+    assert set(report.failures) <= {"too many steps", "step too small", "not finite"}
+    assert report.gradient_error < 1e-3
+    assert "failed" in str(report)
+
+
+def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():
+    model = unknown_start("forward", "tsit5")
+    with model:
+        idata = pm.sample(
+            20,
+            tune=50,
+            chains=2,
+            nuts_sampler="numpyro",
+            progressbar=False,
+            random_seed=1,
+            compute_convergence_checks=False,
+        )
+        pm.compute_log_likelihood(idata, progressbar=False)
+        predictive = pm.sample_posterior_predictive(
+            idata, var_names=["y"], progressbar=False, random_seed=1
+        )
+    assert idata["log_likelihood"]["y"].shape == (2, 20, 3)
+    assert predictive["posterior_predictive"]["y"].shape == (2, 20, 3)
+    predicted = pmj.predict(idata, "y", times=np.linspace(0, 5, 7), model=model, random_seed=1)
+    assert predicted["y"].shape == (2, 20, 7)
+    posterior = idata["posterior"]
+    exact = posterior["start"].values[..., None] * np.exp(
+        -posterior["rate"].values[..., None] * np.linspace(0, 5, 7)
+    )
+    assert_allclose(predicted["y_solution"], exact, rtol=1e-6)
+
+
+def test_hessian():
+    model = unknown_start("forward", "tsit5")
+    point = {k: np.array(v) for k, v in model.initial_point().items()}
+    hessian = model.compile_fn(model.d2logp(negate_output=False), mode=FAST)(point)
+    gradient = model.compile_fn(model.dlogp(), mode=FAST)
+    step = 1e-5
+    ahead, behind = ({**point, "rate_log__": point["rate_log__"] + s} for s in (step, -step))
+    assert_allclose(hessian[0], (gradient(ahead) - gradient(behind)) / (2 * step), rtol=1e-4)
+
+
+def test_a_likelihood_that_changes_the_shape_is_refused_when_the_model_is_built():
+    with pm.Model(), pytest.raises(ShapeError, match="one row for each of the times"):
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=1.0,
+            y0=[1.0],
+            times=[1.0, 2.0],
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.ones((3, 1)),
+        )

@@ -1,0 +1,144 @@
+"""Every mistake in a differential equation is named, with what to do instead."""
+
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.errors import DataError, DistributionError, ParameterError, ShapeError
+
+RIGHT = {
+    "vector_field": lambda t, y, p: -p["k"] * y,
+    "params": {"k": 1.0},
+    "y0": [1.0, 2.0],
+    "times": [1.0, 2.0, 3.0],
+    "likelihood": lambda y: pm.Normal.dist(y, 0.1),
+    "observed": np.ones((3, 2)),
+}
+
+MISTAKES = {
+    "an observation before t0": ({"t0": 1.5}, DataError, r"before t0[\s\S]*t0=1"),
+    "a time that is infinite": ({"times": [1, 2, np.inf]}, DataError, "must be finite"),
+    "times that are all missing": ({"times": [np.nan] * 3}, DataError, "all NaN"),
+    "no times": ({"times": []}, ShapeError, "at least one time"),
+    "t0 that is not finite": ({"t0": np.nan}, ParameterError, "t0 must be finite"),
+    "a field that returns one number": (
+        {"vector_field": lambda t, y, p: -p["k"] * y[0]},
+        ShapeError,
+        r"derivative of each state[\s\S]*\(2,\)",
+    ),
+    "a field that needs NumPy": (
+        {"vector_field": lambda t, y, p: np.sin(np.asarray(y))},
+        ParameterError,
+        "must be written in jax.numpy",
+    ),
+    "a field that branches on a value": (
+        {"vector_field": lambda t, y, p: y if y[0] > 0 else -y},
+        ParameterError,
+        "must be written in jax.numpy",
+    ),
+    "a field with a misspelt parameter": (
+        {"vector_field": lambda t, y, p: -p["rate"] * y},
+        ParameterError,
+        r"vector_field fails[\s\S]*KeyError: 'rate'",
+    ),
+    "a field of two arguments": (
+        {"vector_field": lambda t, y: -y},
+        ParameterError,
+        "vector_field fails",
+    ),
+    "no function": ({"vector_field": 3.0}, ParameterError, "must be a function"),
+    "a likelihood that is a distribution": (
+        {"likelihood": pm.Normal.dist(0, 1)},
+        DistributionError,
+        "must be a function of the solution",
+    ),
+    "a likelihood that returns the solution": (
+        {"likelihood": lambda y: y},
+        DistributionError,
+        "likelihood must be a",
+    ),
+    "a likelihood that fails": (
+        {"likelihood": lambda y: pm.Normal.dist(y["hare"], 1)},
+        DistributionError,
+        "could not be called",
+    ),
+    "data of another length": ({"observed": np.ones((4, 2))}, ShapeError, "one row for each"),
+    "data without channels": (
+        {
+            "likelihood": lambda y: (pm.Normal.dist(y[..., 0]), pm.Normal.dist(y[..., 1])),
+            "observed": np.ones(3),
+        },
+        ShapeError,
+        "too few dimensions",
+    ),
+    "infinite data": ({"observed": np.full((3, 2), np.inf)}, DataError, "must not be infinite"),
+    "data that are words": ({"observed": [["a", "b"]] * 3}, DataError, "array of numbers"),
+    "a state that does not exist": ({"observe": 2}, ParameterError, "a state that does not exist"),
+    "a state by a name it has not": (
+        {"observe": "hare"},
+        ParameterError,
+        r"does not exist[\s\S]*y0 as a dictionary",
+    ),
+    "an unknown solver": ({"solver": "lsoda"}, ParameterError, r"'lsoda'[\s\S]*'auto'"),
+    "an unknown sensitivity": ({"sensitivity": "adjoint"}, ParameterError, "'adjoint'"),
+    "a tolerance of zero": ({"rtol": 0.0}, ParameterError, "rtol must be a positive number"),
+    "a negative tolerance": ({"atol": -1.0}, ParameterError, "atol must be a positive number"),
+    "tolerances of three states": ({"atol": [1e-6] * 3}, ShapeError, "one for each state"),
+    "no steps": ({"max_steps": 0}, ParameterError, "max_steps must be"),
+    "params that are words": ({"params": {"k": "fast"}}, ParameterError, "params must be numbers"),
+    "y0 that is a word": ({"y0": "one"}, ParameterError, "y0 must be numbers"),
+    "an empty state": ({"y0": {}}, ParameterError, "y0 is empty"),
+    "subjects that do not fit": (
+        {"y0": np.ones((3, 2)), "times": np.ones((4, 3))},
+        ShapeError,
+        "must broadcast",
+    ),
+    "an event that is no event": ({"events": [3]}, ParameterError, "must be Doses or Jumps"),
+    "a dose before t0": (
+        {"events": pmj.Doses([-1.0], 1.0, 0)},
+        DataError,
+        "an event comes before t0",
+    ),
+    "a dose to no state": (
+        {"events": pmj.Doses([1.0], 1.0, 5)},
+        ParameterError,
+        "doses are given to a state that does not exist",
+    ),
+    "repetitions without an interval": (
+        {"events": pmj.Doses([1.0], 1.0, 0, additional=3)},
+        ParameterError,
+        "additional doses need an interval",
+    ),
+    "an infusion of no duration": (
+        {"events": pmj.Doses([1.0], 1.0, 0, duration=0.0)},
+        ParameterError,
+        "duration of an infusion must be positive",
+    ),
+    "a linear system with events": (
+        {
+            "vector_field": pmj.LinearODE(lambda p: -p["k"] * jnp.eye(2)),
+            "events": pmj.Doses([1.0], 1.0, 0),
+        },
+        ParameterError,
+        "LinearODE has no events",
+    ),
+    "an input whose times do not increase": (
+        {"params": {"k": 1.0, "u": pmj.interpolated([0.0, 2.0, 1.0], [0.0, 1.0, 2.0])}},
+        ParameterError,
+        "times of an interpolated input must increase",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_named(mistake):
+    changes, error, message = MISTAKES[mistake]
+    with pm.Model(), pytest.raises(error, match=message):
+        pmj.ODEObserved("y", **{**RIGHT, **changes})
+
+
+def test_right_arguments_are_accepted():
+    with pm.Model():
+        pmj.ODEObserved("y", **RIGHT)

@@ -1,0 +1,230 @@
+"""Solutions and their derivatives against SciPy at 1e-12, for every method."""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Status
+from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
+from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
+from pymc_jaxdist.kernels.ode.solve import solve
+from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
+from tests.kernels.ode.problems import CASES, inputs, jacobians, numpy_field, problem
+from tests.reference import differential_equations as reference
+
+EXPLICIT, STIFF, AUTO = (Tsit5(),), (Rodas5P(),), (Tsit5(), Rodas5P())
+RUNS = [
+    ("lotka-volterra", EXPLICIT, False),
+    ("lotka-volterra", EXPLICIT, True),
+    ("driven", EXPLICIT, False),
+    ("driven", STIFF, True),
+    ("oral dose", AUTO, False),
+    ("oral dose", (RK4(0.02),), True),
+    ("robertson", STIFF, False),
+    ("robertson", AUTO, True),
+]
+
+
+@lru_cache
+def truth(name):
+    case = CASES[name]
+    method = "Radau" if name == "robertson" else "DOP853"
+    arguments = (case.y0, case.theta, 0.0, case.times, method)
+    f = numpy_field(case)
+    return (
+        reference.solve(f, *arguments),
+        reference.derivatives(f, *jacobians(case), *arguments),
+    )
+
+
+@lru_cache
+def weighted(name, methods, reverse):
+    """Compile the weighted sum of a solution, its gradient, and how it went."""
+    case = CASES[name]
+
+    def total(y0, theta, weights):
+        everything = inputs(case)._replace(y0=y0, theta=theta)
+        solution = solve(problem(case), methods, everything, (), reverse)
+        return jnp.sum(solution.states * weights), solution
+
+    return jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
+
+
+@pytest.mark.parametrize(("name", "methods", "reverse"), RUNS)
+def test_values_and_gradients(name, methods, reverse):
+    case = CASES[name]
+    states, derivatives = truth(name)
+    weights = np.random.default_rng(1).normal(size=states.shape)
+    start = inputs(case)
+    (_, solution), gradients = weighted(name, methods, reverse)(start.y0, start.theta, weights)
+    assert solution.status[0] == Status.SUCCESS
+    assert_allclose(solution.states[0], states, rtol=2e-7, atol=2e-7 * np.abs(states).max())
+    expected = np.einsum("tn,tnk->k", weights, derivatives)
+    assert_allclose(np.concatenate([g[0] for g in gradients]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lotka-volterra"])
+def test_forward_and_reverse_differentiate_the_same_steps(name):
+    start = inputs(CASES[name])
+    weights = np.random.default_rng(2).normal(size=truth(name)[0].shape)
+    forward = weighted(name, EXPLICIT, False)(start.y0, start.theta, weights)[1]
+    backward = weighted(name, EXPLICIT, True)(start.y0, start.theta, weights)[1]
+    for one, other in zip(forward, backward, strict=True):
+        assert_allclose(one, other, rtol=1e-11)
+
+
+def test_an_explicit_method_gives_way_to_a_stiff_one():
+    start = inputs(CASES["robertson"])
+    (_, solution), _ = weighted("robertson", AUTO, True)(start.y0, start.theta, 1.0)
+    assert solution.stiffness[0] > 1
+    assert solution.accepted[0] < 500
+
+
+def test_subjects_side_by_side_equal_subjects_alone():
+    case = CASES["oral dose"]
+    rng = np.random.default_rng(3)
+    theta = case.theta * np.exp(0.5 * rng.normal(size=(5, 2)))
+    together = inputs(case, 5)._replace(theta=theta)
+
+    @jax.jit
+    def run(everything):
+        def total(theta):
+            states = solve(
+                problem(case), EXPLICIT, everything._replace(theta=theta), (), False
+            ).states
+            return jnp.sum(states**2), states
+
+        return jax.value_and_grad(total, has_aux=True)(everything.theta)
+
+    (_, states), gradient = run(together)
+    for i in range(5):
+        (_, alone), alone_gradient = run(Inputs(*(x[i : i + 1] for x in together)))
+        assert_allclose(states[i], alone[0], rtol=1e-12)
+        assert_allclose(gradient[i], alone_gradient[0], rtol=1e-10)
+
+
+def test_hessian_of_a_solution():
+    case = CASES["infection"]
+    start = inputs(case)
+
+    @partial(jax.jit, static_argnums=1)
+    def gradient(theta, reverse):
+        def total(theta):
+            everything = start._replace(theta=theta[None])
+            return jnp.sum(solve(problem(case), EXPLICIT, everything, (), reverse).states[..., 1])
+
+        return jax.grad(total)(theta)
+
+    theta = jnp.asarray(case.theta)
+    step = 1e-5
+    expected = [
+        (gradient(theta + step * e, False) - gradient(theta - step * e, False)) / (2 * step)
+        for e in np.eye(2)
+    ]
+    assert_allclose(jax.jacfwd(lambda x: gradient(x, False))(theta), expected, rtol=1e-4)
+
+
+# Systems whose solutions are known: decay, oscillation, and both, in random directions.
+@lru_cache
+def linear_run(methods, rtol):
+    field = Problem(
+        lambda t, segment, y, theta, fixed: theta.reshape(2, 2) @ y, rtol=rtol, atol=rtol * 1e-3
+    )
+
+    def run(y0, matrix, times):
+        everything = Inputs(
+            y0[None], matrix.reshape(1, 4), jnp.zeros(1), times[None], jnp.zeros((1, 0))
+        )
+        return solve(field, methods, everything, (), False)
+
+    return jax.jit(run)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rate=st.floats(0.01, 5.0),
+    frequency=st.floats(0.0, 6.0),
+    rtol=st.sampled_from([1e-4, 1e-7, 1e-10]),
+    methods=st.sampled_from([EXPLICIT, STIFF]),
+)
+def test_linear_systems(seed, rate, frequency, rtol, methods):
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    block = np.array([[-rate, frequency], [-frequency, -rate]])
+    matrix = basis @ block @ basis.T
+    times = np.sort(rng.uniform(0, 4, size=12))
+    times[3] = times[4]
+    y0 = rng.normal(size=2)
+    solution = linear_run(methods, rtol)(jnp.asarray(y0), jnp.asarray(matrix), jnp.asarray(times))
+    decay = np.exp(-rate * times)
+    cosine, sine = np.cos(frequency * times), np.sin(frequency * times)
+    turned = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
+    expected = decay[:, None] * (basis @ turned @ basis.T @ y0)
+    assert solution.status[0] == Status.SUCCESS
+    assert_allclose(solution.states[0], expected, atol=50 * rtol * np.abs(y0).max())
+
+
+FAILURES = {
+    "blows up": (lambda t, segment, y, theta, fixed: y**2, Status.STEP_TOO_SMALL),
+    "is not a number": (
+        lambda t, segment, y, theta, fixed: jnp.where(t > 0.5, jnp.nan, 1.0) * y,
+        Status.NOT_FINITE,
+    ),
+    "starts with nothing": (
+        lambda t, segment, y, theta, fixed: y / (y - 1.0),
+        Status.NOT_FINITE,
+    ),
+    "takes too long": (
+        lambda t, segment, y, theta, fixed: 1e4 * jnp.cos(1e6 * t) * y,
+        Status.TOO_MANY_STEPS,
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_failure_is_a_status_and_a_zero_gradient(failure, reverse):
+    field, expected = FAILURES[failure]
+
+    def total(y0):
+        everything = Inputs(
+            y0, jnp.zeros((1, 0)), jnp.zeros(1), jnp.array([[0.1, 2.0]]), jnp.zeros((1, 0))
+        )
+        solution = solve(Problem(field, max_steps=300), EXPLICIT, everything, (), reverse)
+        solved = solution.status == Status.SUCCESS
+        return jnp.sum(jnp.where(solved[:, None, None], solution.states, 0.0)), solution.status
+
+    (_, status), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(jnp.ones((1, 1)))
+    assert status[0] in (expected, Status.TOO_MANY_STEPS)
+    assert gradient == 0
+
+
+def test_derivative_by_the_initial_time_and_the_times():
+    """Moving t0 and all times together changes nothing; moving one changes what it should."""
+    case = CASES["oral dose"]
+    start = inputs(case)
+
+    @jax.jit
+    def jacobian(t0, times):
+        return jax.jacfwd(
+            lambda t0, times: solve(
+                problem(case), EXPLICIT, start._replace(t0=t0, times=times), (), False
+            ).states[0],
+            (0, 1),
+        )(t0, times)
+
+    by_t0, by_times = jacobian(start.t0, start.times)
+    states = truth("oral dose")[0]
+    slopes = np.stack(
+        [numpy_field(case)(t, y, case.theta) for t, y in zip(case.times, states, strict=True)]
+    )
+    assert_allclose(by_t0[..., 0], -slopes, rtol=1e-5, atol=1e-6)
+    own = np.stack([by_times[i, :, 0, i] for i in range(len(slopes))])
+    assert_allclose(own, slopes, rtol=1e-5, atol=1e-6)
