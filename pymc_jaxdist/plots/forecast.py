@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pymc_jaxdist.plots.appearance import open_frame, shape_error
 
@@ -69,7 +69,7 @@ def plot_forecast(
     import matplotlib.pyplot as plt
 
     where = "plot_forecast"
-    series = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan)
+    series: NDArray[np.float64] = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan)
     if series.ndim != 1:
         raise shape_error(where, "observed must be one series.", series.shape, "(T,)")
     futures = np.asarray(draws, dtype=float)

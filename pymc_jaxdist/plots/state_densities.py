@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pymc_jaxdist.plots.appearance import open_frame, shape_error, state_colors, state_labels
 
@@ -98,7 +98,7 @@ def plot_state_densities(
     share = share.reshape(-1, n_states).mean(axis=0)
     dim = densities.dims[-1] if hasattr(densities, "dims") else None
     names = state_labels(densities, dim, n_states, state_names, where)
-    series = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan).ravel()
+    series: NDArray[np.float64] = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan).ravel()
     series = series[~np.isnan(series)]
     colors = state_colors(n_states, colormap)
 
