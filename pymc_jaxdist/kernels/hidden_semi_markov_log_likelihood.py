@@ -56,17 +56,24 @@ class HiddenSemiMarkovLogLikelihood:
         (...) array
             Log-likelihoods; ``-inf`` where probabilities are not a distribution.
         """
+        terms = self.terms(value, *arguments)
+        proper = is_stochastic(terms[1]) & jnp.all(terms[2] >= 0, axis=(-3, -2, -1))
+        return jnp.where(proper, semi_markov_log_likelihood(*terms), -jnp.inf)
+
+    def terms(self, value: jax.Array, *arguments: jax.Array) -> tuple:
+        """Return the arguments of `semi_markov_log_likelihood`.
+
+        Parameters
+        ----------
+        value, *arguments : array
+            As when called.
+        """
         n_own = len(arguments) - self.duration.n_parameters
-        terms = self.markov.terms(value, *arguments[:n_own])
-        log_likelihoods, initial_probs, transition_matrix, lengths = terms
-        matrix, possible = without_diagonal(transition_matrix)
-        steps = log_likelihoods.shape[-2]
-        durations, survival = self.log_durations(steps, arguments[n_own:])
-        log_likelihood = semi_markov_log_likelihood(
-            log_likelihoods, initial_probs, matrix, durations, survival, lengths
-        )
-        proper = is_stochastic(initial_probs) & jnp.all(possible, axis=(-2, -1))
-        return jnp.where(proper, log_likelihood, -jnp.inf)
+        own = self.markov.terms(value, *arguments[:n_own])
+        log_likelihoods, initial_probs, transition_matrix, lengths = own
+        durations, survival = self.log_durations(log_likelihoods.shape[-2], arguments[n_own:])
+        matrix = without_diagonal(transition_matrix)
+        return log_likelihoods, initial_probs, matrix, durations, survival, lengths
 
     def log_durations(
         self, steps: int, parameters: tuple[jax.Array, ...]
@@ -101,8 +108,8 @@ class HiddenSemiMarkovLogLikelihood:
         return "hidden semi-Markov log-likelihood"
 
 
-def without_diagonal(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return transition probabilities given that the state is left, and which rows have them.
+def without_diagonal(matrix: jax.Array) -> jax.Array:
+    """Return transition probabilities given that the state is left.
 
     Parameters
     ----------
@@ -111,16 +118,14 @@ def without_diagonal(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     Returns
     -------
-    matrix : (..., K, K) array
-        Rows sum to one, the diagonal is zero; a row without another state stays zero.
-    proper : (..., K) array of bool
-        Whether no entry of a row is negative or NaN.
+    (..., K, K) array
+        Rows sum to one, the diagonal is zero; a row without another state stays zero. Negative
+        entries stay negative.
     """
     n_states = matrix.shape[-1]
     others = jnp.where(jnp.eye(n_states, dtype=bool), 0.0, matrix)
     total = jnp.sum(others, axis=-1, keepdims=True)
-    proper = jnp.all(others >= 0, axis=-1)
-    return others / jnp.where(total > 0, total, 1.0), proper
+    return others / jnp.where(total > 0, total, 1.0)
 
 
 def _cumulated_from_the_end(log_probs: jax.Array) -> jax.Array:

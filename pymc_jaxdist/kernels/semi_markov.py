@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.forward_backward import invalid
 
-__all__ = ["semi_markov_log_likelihood"]
+__all__ = ["semi_markov_log_likelihood", "semi_markov_smoothed_probs"]
 
 
 def semi_markov_log_likelihood(
@@ -101,6 +101,43 @@ def semi_markov_log_likelihood(
     total = _logsumexp(_logsumexp(weights + survival))
     total = jnp.where(active[:, 0], total, 0.0)
     return jnp.where(invalid(chain), -jnp.inf, total).reshape(batch_shape)
+
+
+def semi_markov_smoothed_probs(log_likelihoods: ArrayLike, *arguments: ArrayLike) -> jax.Array:
+    r"""Probabilities of the states of a hidden semi-Markov model given the whole sequence.
+
+    .. math::
+
+        p(z_t = k | y_0 \ldots y_{T-1}) = \frac{\partial \log L}{\partial \ell_t(k)}
+
+    Parameters
+    ----------
+    log_likelihoods, *arguments
+        As for `semi_markov_log_likelihood`.
+
+    Returns
+    -------
+    Array, shape (..., T, K)
+        Rows sum to one. NaN on padding, and everywhere in an impossible sequence.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import numpy as np
+    >>> swap = jnp.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> durations, survival = jnp.log(jnp.array([0.5, 0.5])), jnp.log(jnp.array([1.0, 0.5]))
+    >>> ll = jnp.log(jnp.array([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]))
+    >>> probs = semi_markov_smoothed_probs(ll, jnp.array([1.0, 0.0]), swap, durations, survival)
+    >>> print(np.asarray(probs).round(3))
+    [[1. 0.]
+     [0. 1.]
+     [1. 0.]]
+    """
+    ll = jnp.asarray(log_likelihoods)
+    log_lik, transpose = jax.vjp(lambda x: semi_markov_log_likelihood(x, *arguments), ll)
+    (probs,) = transpose(jnp.ones_like(log_lik))
+    total = jnp.sum(probs, axis=-1, keepdims=True)
+    return jnp.where((total > 0.5) & (log_lik > -jnp.inf)[..., None, None], probs / total, jnp.nan)
 
 
 def _flat(x: ArrayLike, batch_shape: tuple[int, ...], sequences: int) -> jax.Array:

@@ -14,6 +14,8 @@ from pymc_jaxdist.kernels import (
     smoothed_probs,
     viterbi,
 )
+from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
+from pymc_jaxdist.kernels.semi_markov import semi_markov_smoothed_probs
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 
 __all__ = ["decode_states"]
@@ -55,7 +57,7 @@ def decode_states(
     idata : InferenceData or DataTree
         What ``pm.sample`` returned, with whatever sampler.
     var_name : str
-        Name of the `MarginalHMM` variable.
+        Name of the `MarginalHMM` variable; of a `MarginalHSMM`, for smoothed probabilities.
     kind : {"smoothed", "filtered", "predicted", "viterbi", "sampled"}
         What to compute.
     model : pm.Model, optional
@@ -119,8 +121,18 @@ def decode_states(
             )
         )
     found = HiddenMarkovPosterior.find(
-        "decode_states", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "decode_states",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=kind == "smoothed",
     )
+    if isinstance(found.kernel, HiddenSemiMarkovLogLikelihood):
+        probs = found.evaluate(semi_markov_smoothed_probs, progressbar=progressbar)
+        return found.array(probs, f"{var_name}_smoothed_probs", [found.state_dim])
     if kind in _PROBABILITIES:
         probs = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)
         return found.array(probs, f"{var_name}_{kind}_probs", [found.state_dim])

@@ -19,10 +19,13 @@ from rich.progress import track
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
+from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
 from pymc_jaxdist.ops import LogDensity
 from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = ["HiddenMarkovPosterior"]
+
+Kernel = HiddenMarkovLogLikelihood | HiddenSemiMarkovLogLikelihood
 
 # Draws are worked on in blocks whose evidence (N, T, K) stays below this many numbers, so that
 # a block stays in the processor's cache and memory does not grow with the number of draws.
@@ -44,7 +47,7 @@ class HiddenMarkovPosterior:
         Name of the variable.
     model : pm.Model
         The model that holds it.
-    kernel : HiddenMarkovLogLikelihood
+    kernel : HiddenMarkovLogLikelihood or HiddenSemiMarkovLogLikelihood
         The log-likelihood, to be called with `value` and a draw of `parameters`.
     value : (..., T) or (..., T, D) array
         Observations.
@@ -59,7 +62,7 @@ class HiddenMarkovPosterior:
     where: str
     var_name: str
     model: pm.Model
-    kernel: HiddenMarkovLogLikelihood
+    kernel: Kernel
     value: np.ndarray
     parameters: dict[str, np.ndarray]
     posterior: Any
@@ -76,6 +79,7 @@ class HiddenMarkovPosterior:
         observed: Any = None,
         lengths: Any = None,
         data: dict[str, Any] | None = None,
+        semi_markov: bool = False,
     ) -> "HiddenMarkovPosterior":
         """Find a `MarginalHMM` in a model and evaluate its parameters for every draw.
 
@@ -85,10 +89,12 @@ class HiddenMarkovPosterior:
             Who asks, for error messages.
         idata, var_name, model, observed, lengths, data
             As in `decode_states`.
+        semi_markov : bool
+            Whether a `MarginalHSMM` will do as well.
         """
         where = f"{function} of '{var_name}'"
         model = pm.modelcontext(model)
-        node = _log_density_node(where, model, var_name)
+        node = _log_density_node(where, model, var_name, semi_markov)
         kernel = node.op.kernel
         draws = _parameter_draws(where, node, model, idata["posterior"], data or {})
         parameters = dict(zip(_argument_names(kernel), draws, strict=True))
@@ -122,7 +128,7 @@ class HiddenMarkovPosterior:
     @property
     def event_ndim(self) -> int:
         """1 if observations are vectors, else 0."""
-        emissions = self.kernel.emissions
+        emissions = _markov(self.kernel).emissions
         return 1 if len(emissions) > 1 else emissions[0].event_ndim
 
     @property
@@ -157,12 +163,16 @@ class HiddenMarkovPosterior:
         A parameter that is None is left out.
         """
         merged = {k: v for k, v in (self.parameters | parameters).items() if v is not None}
-        kernel = dataclasses.replace(
-            self.kernel,
+        markov = dataclasses.replace(
+            _markov(self.kernel),
             may_be_missing=True,
             lengths_given="lengths" in merged,
             allowed_states_given="allowed_states" in merged,
         )
+        if isinstance(self.kernel, HiddenSemiMarkovLogLikelihood):
+            kernel: Kernel = dataclasses.replace(self.kernel, markov=markov)
+        else:
+            kernel = markov
         return dataclasses.replace(self, kernel=kernel, value=value, parameters=_in_order(merged))
 
     def extended(self, steps: int) -> "HiddenMarkovPosterior":
@@ -284,8 +294,16 @@ class HiddenMarkovPosterior:
         )
 
 
-def _argument_names(kernel: HiddenMarkovLogLikelihood) -> list[str]:
+def _markov(kernel: Kernel) -> HiddenMarkovLogLikelihood:
+    """Return what a kernel has in common with that of a hidden Markov model."""
+    return kernel.markov if isinstance(kernel, HiddenSemiMarkovLogLikelihood) else kernel
+
+
+def _argument_names(kernel: Kernel) -> list[str]:
     """Name the arguments of a kernel after the observations."""
+    if isinstance(kernel, HiddenSemiMarkovLogLikelihood):
+        own = [f"duration {i:04d}" for i in range(kernel.duration.n_parameters)]
+        return [*_argument_names(kernel.markov), *own]
     names = ["transition_matrix"]
     names += ["initial_probs"] if kernel.initial_probs_given else []
     names += ["lengths"] if kernel.lengths_given else []
@@ -309,7 +327,7 @@ def _tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[i
 
 
 @lru_cache(maxsize=64)
-def _compiled(kernel: HiddenMarkovLogLikelihood, function: Callable) -> Callable:
+def _compiled(kernel: Kernel, function: Callable) -> Callable:
     def of_one_draw(key: Any, value: jax.Array, parameters: tuple) -> Any:
         terms = kernel.terms(value, *parameters)
         return function(*terms) if key is None else function(key, *terms)
@@ -317,7 +335,9 @@ def _compiled(kernel: HiddenMarkovLogLikelihood, function: Callable) -> Callable
     return jax.jit(jax.vmap(of_one_draw, in_axes=(0, None, 0)))
 
 
-def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
+def _log_density_node(
+    where: str, model: pm.Model, var_name: str, semi_markov: bool = False
+) -> Apply:
     """Find the log-density of a variable, as a function of the other model variables."""
     rv = model.named_vars.get(var_name)
     value = model.rvs_to_values.get(rv)
@@ -327,9 +347,18 @@ def _log_density_node(where: str, model: pm.Model, var_name: str) -> Apply:
             if (
                 node is not None
                 and isinstance(node.op, LogDensity)
-                and isinstance(node.op.kernel, HiddenMarkovLogLikelihood)
+                and isinstance(node.op.kernel, Kernel)
             ):
-                return node
+                if isinstance(node.op.kernel, HiddenMarkovLogLikelihood) or semi_markov:
+                    return node
+                raise ParameterError(
+                    compose_message(
+                        where,
+                        "the variable is a MarginalHSMM, for which this is not available.",
+                        got=f"'{var_name}'",
+                        suggestion="decode_states(..., kind='smoothed')",
+                    )
+                )
     observed = [rv.name for rv in model.observed_RVs if remembered(rv) is not None]
     raise ParameterError(
         compose_message(
