@@ -128,7 +128,7 @@ def main():
     model = build_model(net, x, y, params, pmj.FanIn(2.0))
     with model:
         # Wide approximations of many weights never find back to the data: start narrow.
-        narrow = {rv.name: np.full(rv.shape.eval(), 0.02) for rv in model.free_RVs}
+        narrow = {rv.name: np.full(int(rv.size.eval()), 0.02) for rv in model.free_RVs}
         approximation = pm.fit(
             arguments.steps,
             method="advi",

@@ -20,9 +20,9 @@ import pymc_jaxdist as pmj
 SAMPLER = {
     "nuts_sampler": "numpyro",
     "nuts_sampler_kwargs": {"chain_method": "vectorized"},
-    "chains": 2,
-    "tune": 300,
-    "draws": 300,
+    "chains": 1,
+    "tune": 150,
+    "draws": 150,
     "random_seed": 1,
     "progressbar": False,
     "compute_convergence_checks": False,
@@ -54,7 +54,7 @@ def pendulum(force, start):
         diffrax.Tsit5(),
         t0=0.0,
         t1=TIMES[-1],
-        dt0=0.1,
+        dt0=0.2,
         y0=start,
         saveat=diffrax.SaveAt(ts=TIMES),
         stepsize_controller=diffrax.ConstantStepSize(),
@@ -104,10 +104,10 @@ class Switching(nn.Module):
 def hidden_markov_with_covariates():
     """Learn how temperature changes the chance of switching between two states."""
     rng = np.random.default_rng(0)
-    temperature = rng.uniform(-1, 1, size=(399, 1))
+    temperature = rng.uniform(-1, 1, size=(249, 1))
     leave = np.where(np.abs(temperature) > 0.5, 0.5, 0.05)
-    state = np.zeros(400, dtype=int)
-    for t in range(399):
+    state = np.zeros(250, dtype=int)
+    for t in range(249):
         state[t + 1] = state[t] ^ (rng.uniform() < leave[t, 0])
     y = rng.normal(2.0 * state, 0.5)
     net = Switching()
