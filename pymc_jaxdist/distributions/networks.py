@@ -237,7 +237,7 @@ def _open_equinox(where: str, net: Any, template: Any) -> Network:
     import equinox as eqx
 
     if template is not None:
-        net = template
+        net = eqx.combine(template, net)
     params, static = eqx.partition(net, lambda x: _is_symbolic(x) or eqx.is_inexact_array(x))
     return _network(_Equinox(ByValue(static, where)), params, True)
 

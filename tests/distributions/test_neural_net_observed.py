@@ -3,6 +3,8 @@
 from functools import lru_cache
 
 import cloudpickle
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
@@ -358,6 +360,22 @@ def log_density_op(model):
     graph = model.logp(vars=model.observed_RVs)
     nodes = [v.owner for v in ancestors([graph]) if v.owner is not None]
     return next(node.op for node in nodes if isinstance(node.op, LogDensity))
+
+
+def test_an_equinox_network_with_functions_among_its_leaves():
+    net = eqx.nn.MLP(2, 1, 3, 1, activation=jnp.tanh, key=jax.random.key(0))
+    with pm.Model() as model:
+        weights = pmj.nn_priors("net", net, X)
+        pmj.NeuralNetObserved(
+            "y",
+            net,
+            weights,
+            X,
+            likelihood=lambda out: pm.Normal.dist(out[..., 0], np.float64(2)),
+            observed=Y,
+        )
+    expected = st.norm.logpdf(Y, np.asarray(jax.vmap(net)(jnp.asarray(X)))[:, 0], 2.0).sum()
+    assert_allclose(model.point_logps(round_vals=8)["y"], expected, rtol=1e-6)
 
 
 def test_weights_need_no_priors_of_ours():
