@@ -373,7 +373,7 @@ def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times
     exact = posterior["start"].values[..., None] * np.exp(
         -posterior["rate"].values[..., None] * np.linspace(0, 5, 7)
     )
-    assert_allclose(predicted["y_solution"], exact, rtol=1e-6)
+    assert_allclose(predicted["y_solution"], exact, rtol=1e-6, atol=1e-10)
 
 
 def test_hessian():

@@ -19,8 +19,8 @@ __all__ = ["Integration", "Record", "integrate", "one_step"]
 
 # Steps are stretched by up to this factor to end where they must, rather than leave a tiny one.
 STRETCH = 1.05
-# So many steps in a row beyond the limit of stability mean that a problem is stiff.
-STIFF_STEPS = 15
+# Twice the steps beyond the limit of stability, less those within, that mean a stiff problem.
+STIFF_STEPS = 30
 
 RUNNING, SUCCESS = int(Status.RUNNING), int(Status.SUCCESS)
 
@@ -78,7 +78,7 @@ class _State(NamedTuple):
     accepted: jax.Array
     rejected: jax.Array
     stiffness: jax.Array
-    stiff_in_a_row: jax.Array
+    stiffness_count: jax.Array
     tangents: _Tangents | None
     record: Record | None
 
@@ -294,7 +294,7 @@ class _Loop:
             accepted=zeros,
             rejected=zeros,
             stiffness=jnp.zeros_like(t0),
-            stiff_in_a_row=zeros,
+            stiffness_count=zeros,
             tangents=tangents,
             record=record,
         )
@@ -335,7 +335,10 @@ class _Loop:
         n_accepted = state.accepted + accepted
         n_rejected = state.rejected + (running & ~accepted)
         is_stiff = accepted & (stiffness > 1.0)
-        in_a_row = jnp.where(is_stiff, state.stiff_in_a_row + 1, state.stiff_in_a_row * ~accepted)
+        # Step sizes hover about the limit: a step below it counts less than one beyond it.
+        counted = jnp.maximum(state.stiffness_count - 1, 0)
+        in_a_row = jnp.where(is_stiff, state.stiffness_count + 2, counted)
+        in_a_row = jnp.where(accepted, in_a_row, state.stiffness_count)
         status = self._status(state, next_time, next_h, norm, accepted, n_accepted, n_rejected)
         if stop_if_stiff:
             stiff = (status == RUNNING) & (in_a_row >= STIFF_STEPS)
@@ -366,7 +369,7 @@ class _Loop:
             accepted=n_accepted,
             rejected=n_rejected,
             stiffness=jnp.maximum(state.stiffness, jnp.where(accepted, stiffness, 0.0)),
-            stiff_in_a_row=in_a_row,
+            stiffness_count=in_a_row,
             tangents=moved,
             record=record,
         )
