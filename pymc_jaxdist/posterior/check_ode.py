@@ -16,7 +16,7 @@ from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.kernels.ode.problem import Status
 from pymc_jaxdist.ops.kernel_calls import value_and_gradients
 from pymc_jaxdist.ops.precision import double_precision
-from pymc_jaxdist.posterior.kernel_inputs import find_log_density, flat_draws, parameter_draws
+from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["ODECheck", "check_ode"]
 
@@ -131,7 +131,7 @@ def check_ode(
     where = f"check_ode of '{name}'"
     node = find_log_density(where, model, name, ODELogLikelihood, "ODEObserved")
     if idata is not None:
-        found = flat_draws(idata["posterior"], [rv.name for rv in model.free_RVs])
+        found = flat_draws(model, idata["posterior"])
         n_found = len(next(iter(found.values())))
         rng = np.random.default_rng(random_seed)
         chosen = rng.choice(n_found, size=min(draws, n_found), replace=False)
@@ -140,7 +140,7 @@ def check_ode(
         free = list(model.free_RVs)
         drawn = pm.draw(free, draws=draws, random_seed=random_seed)
         values = {rv.name: np.asarray(x) for rv, x in zip(free, drawn, strict=True)}
-    inputs = parameter_draws(where, node, model, values)
+    inputs = parameter_draws(where, node.inputs[1:], model, values)
     with double_precision():
         return _report(name, node, inputs)
 

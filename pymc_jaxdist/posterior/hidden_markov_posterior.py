@@ -8,20 +8,17 @@ from typing import Any
 import jax
 import numpy as np
 import pymc as pm
-import pytensor
 import xarray as xr
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from rich.progress import track
 
-from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
-from pymc_jaxdist.ops import LogDensity
 from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["HiddenMarkovPosterior"]
 
@@ -94,9 +91,25 @@ class HiddenMarkovPosterior:
         """
         where = f"{function} of '{var_name}'"
         model = pm.modelcontext(model)
-        node = _log_density_node(where, model, var_name, semi_markov)
+        node = find_log_density(
+            where,
+            model,
+            var_name,
+            (HiddenMarkovLogLikelihood, HiddenSemiMarkovLogLikelihood),
+            "MarginalHMM",
+        )
         kernel = node.op.kernel
-        draws = _parameter_draws(where, node, model, idata["posterior"], data or {})
+        if isinstance(kernel, HiddenSemiMarkovLogLikelihood) and not semi_markov:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "the variable is a MarginalHSMM, for which this is not available.",
+                    got=f"'{var_name}'",
+                    suggestion="decode_states(..., kind='smoothed')",
+                )
+            )
+        known = flat_draws(model, idata["posterior"])
+        draws = parameter_draws(where, node.inputs[1:], model, known, data)
         parameters = dict(zip(_argument_names(kernel), draws, strict=True))
         if observed is not None:
             value: np.ndarray = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan)
@@ -335,41 +348,6 @@ def _compiled(kernel: Kernel, function: Callable) -> Callable:
     return jax.jit(jax.vmap(of_one_draw, in_axes=(0, None, 0)))
 
 
-def _log_density_node(
-    where: str, model: pm.Model, var_name: str, semi_markov: bool = False
-) -> Apply:
-    """Find the log-density of a variable, as a function of the other model variables."""
-    rv = model.named_vars.get(var_name)
-    value = model.rvs_to_values.get(rv)
-    if rv in model.observed_RVs:
-        for variable in ancestors([pm.logp(rv, value)]):
-            node = variable.owner
-            if (
-                node is not None
-                and isinstance(node.op, LogDensity)
-                and isinstance(node.op.kernel, Kernel)
-            ):
-                if isinstance(node.op.kernel, HiddenMarkovLogLikelihood) or semi_markov:
-                    return node
-                raise ParameterError(
-                    compose_message(
-                        where,
-                        "the variable is a MarginalHSMM, for which this is not available.",
-                        got=f"'{var_name}'",
-                        suggestion="decode_states(..., kind='smoothed')",
-                    )
-                )
-    observed = [rv.name for rv in model.observed_RVs if remembered(rv) is not None]
-    raise ParameterError(
-        compose_message(
-            where,
-            "the variable is not an observed MarginalHMM of the model.",
-            got=f"'{var_name}'",
-            expected=("one of " + ", ".join(map(repr, observed))) if observed else None,
-        )
-    )
-
-
 def _observations(where: str, node: Apply) -> np.ndarray:
     """Return the observed sequences of a log-density."""
     value = node.inputs[0]
@@ -383,64 +361,3 @@ def _observations(where: str, node: Apply) -> np.ndarray:
             )
         )
     return np.asarray(value.eval())
-
-
-def _parameter_draws(
-    where: str, node: Apply, model: pm.Model, posterior: Any, data: dict[str, Any]
-) -> list[np.ndarray]:
-    """Evaluate the parameters of a log-density for every draw: arrays ``(S, ...)``."""
-    inputs = [rv for rv in model.free_RVs if rv.name in posterior]
-    needed = set(ancestors(node.inputs[1:], blockers=inputs))
-    absent = [rv.name for rv in model.free_RVs if rv in needed and rv not in inputs]
-    if absent:
-        raise ParameterError(
-            compose_message(
-                where,
-                "the posterior lacks variables on which the states depend.",
-                got=f"no draws of {', '.join(absent)}",
-                expected="draws of every free variable of the model",
-            )
-        )
-    evaluate = pytensor.function(
-        inputs,
-        list(node.inputs[1:]),
-        givens=_replaced_data(where, model, data),
-        on_unused_input="ignore",
-        mode="FAST_COMPILE",
-    )
-    flat = [
-        posterior[rv.name].values.reshape(-1, *posterior[rv.name].shape[2:]).astype(rv.dtype)
-        for rv in inputs
-    ]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    per_draw = [evaluate(*(values[s] for values in flat)) for s in range(n_draws)]
-    return [np.stack(values) for values in zip(*per_draw, strict=True)]
-
-
-def _replaced_data(where: str, model: pm.Model, data: dict[str, Any]) -> list[tuple]:
-    """Return pairs of data of a model and other values for them."""
-    replaced = []
-    for name, value in data.items():
-        variable = model.named_vars.get(name)
-        if not isinstance(variable, SharedVariable):
-            known = [v.name for v in model.data_vars]
-            raise ParameterError(
-                compose_message(
-                    where,
-                    "data must name variables made by pm.Data.",
-                    got=repr(name),
-                    expected="one of " + ", ".join(map(repr, known)) if known else "pm.Data",
-                )
-            )
-        array = np.asarray(value, dtype=variable.type.dtype)
-        if array.ndim != variable.type.ndim:
-            raise ShapeError(
-                compose_message(
-                    where,
-                    f"data['{name}'] must have as many dimensions as in the model.",
-                    got=str(array.shape),
-                    expected=f"{variable.type.ndim} dimensions",
-                )
-            )
-        replaced.append((variable, pytensor.tensor.as_tensor_variable(array)))
-    return replaced

@@ -8,15 +8,12 @@ import jax
 import numpy as np
 import pymc as pm
 import xarray as xr
-from pytensor.graph.basic import Apply
-from pytensor.graph.traversal import ancestors
 
-from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.kernels.network_log_likelihood import NetworkLogLikelihood
-from pymc_jaxdist.ops import LogDensity
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.posterior.convergence import effective_sample_size, r_hat
-from pymc_jaxdist.posterior.parameter_draws import parameter_draws
+from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["posterior_pytree", "predict_network"]
 
@@ -27,11 +24,12 @@ def predict_network(
     """Evaluate a network for every posterior draw: see `predict`."""
     where = f"predict of '{var_name}'"
     model = pm.modelcontext(model)
-    node = network_node(where, model, var_name)
+    node = find_log_density(where, model, var_name, NetworkLogLikelihood, "NeuralNetObserved")
     kernel: NetworkLogLikelihood = node.op.kernel
     _, x_variable, *arguments = node.inputs
     x = _covariates(where, x_variable, X)
-    weights = parameter_draws(where, arguments[: kernel.n_weights], model, idata["posterior"])
+    draws = flat_draws(model, idata["posterior"])
+    weights = parameter_draws(where, arguments[: kernel.n_weights], model, draws)
     with double_precision():
         outputs = _predictor(kernel.network, chunk)(x, *weights)
     posterior = idata["posterior"]
@@ -96,33 +94,12 @@ def posterior_pytree(idata: Any, var_name: str, *, model: pm.Model | None = None
     """
     where = f"posterior_pytree of '{var_name}'"
     model = pm.modelcontext(model)
-    node = network_node(where, model, var_name)
+    node = find_log_density(where, model, var_name, NetworkLogLikelihood, "NeuralNetObserved")
     kernel: NetworkLogLikelihood = node.op.kernel
     _, _, *arguments = node.inputs
-    weights = parameter_draws(where, arguments[: kernel.n_weights], model, idata["posterior"])
+    draws = flat_draws(model, idata["posterior"])
+    weights = parameter_draws(where, arguments[: kernel.n_weights], model, draws)
     return kernel.network.structure.unflatten(weights)  # type: ignore[attr-defined]
-
-
-def network_node(where: str, model: pm.Model, var_name: str) -> Apply:
-    """Find the log-density of a variable, as a function of the other model variables."""
-    rv = model.named_vars.get(var_name)
-    if rv in model.observed_RVs:
-        for variable in ancestors([pm.logp(rv, model.rvs_to_values[rv])]):
-            node = variable.owner
-            if (
-                node is not None
-                and isinstance(node.op, LogDensity)
-                and isinstance(node.op.kernel, NetworkLogLikelihood)
-            ):
-                return node
-    raise ParameterError(
-        compose_message(
-            where,
-            "the variable is not an observed NeuralNetObserved of the model.",
-            got=f"'{var_name}'",
-            expected="one of " + ", ".join(repr(rv.name) for rv in model.basic_RVs),
-        )
-    )
 
 
 def _covariates(where: str, variable: Any, X: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.ops.precision import double_precision
-from pymc_jaxdist.posterior.kernel_inputs import find_log_density, flat_draws, parameter_draws
+from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["predict_ode"]
 
@@ -36,8 +36,7 @@ def predict_ode(
     model = pm.modelcontext(model)
     node = find_log_density(where, model, var_name, ODELogLikelihood, "ODEObserved")
     posterior = idata["posterior"]
-    names = [rv.name for rv in model.free_RVs]
-    inputs = parameter_draws(where, node, model, flat_draws(posterior, names))
+    inputs = parameter_draws(where, node.inputs[1:], model, flat_draws(model, posterior))
     equation = node.op.kernel.equation
     n = equation.n_arguments
     if times is not None:
