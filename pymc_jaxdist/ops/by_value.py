@@ -4,6 +4,8 @@ A model is built again whenever a notebook cell runs again, and its functions ar
 with the same code. Compared by identity, each would be compiled anew.
 """
 
+import importlib
+import io
 import sys
 from collections.abc import Hashable, Iterator
 from functools import partial
@@ -67,10 +69,28 @@ class ByValue:
 
     def __reduce__(self) -> tuple:
         # Plain pickle refuses functions that are not importable by name.
-        return _restore, (cloudpickle.dumps(self.value),)
+        stream = io.BytesIO()
+        _Pickler(stream).dump(self.value)
+        return _restore, (stream.getvalue(),)
 
     def __repr__(self) -> str:
         return str(getattr(self.value, "__name__", self.value))
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Pickles compiled functions of a library by name, where cloudpickle would copy them."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if _is_jitted(value) and _is_importable(value):
+            return _import, (value.__module__, value.__qualname__)
+        return super().reducer_override(value)
+
+
+def _import(module: str, name: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def _restore(pickled: bytes) -> ByValue:
@@ -120,6 +140,8 @@ class _Description:
             return "jit", self.of(value.__wrapped__)
         if isinstance(value, tuple | list):
             return type(value), tuple(self.of(x) for x in value)
+        if isinstance(value, slice):
+            return slice, self.of((value.start, value.stop, value.step))
         if isinstance(value, dict):
             return dict, tuple((self.of(k), self.of(x)) for k, x in value.items())
         return self._of_object(value)

@@ -111,3 +111,8 @@ def test_a_pickled_model_is_sampled_in_a_fresh_process(tmp_path):
     done = run_script("sample_pickled_model.py", path, timeout=HANGS_AFTER, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_allclose([float(mean) for mean in done.stdout.split()], [0.0, 3.0], atol=0.5)
+
+
+def test_functions_defined_in_a_script_reach_its_children():
+    done = run_script("own_functions_in_children.py", timeout=HANGS_AFTER)
+    assert done.stdout.splitlines()[-1:] == ["finished"], done.stderr
