@@ -78,7 +78,8 @@ SUBJECTS = np.random.default_rng(0).normal(size=(N_SUBJECTS, 2))
 # field, y0, parameters, times, atol, is y0 a parameter, stiff
 PROBLEMS = {
     "Lotka-Volterra": (
-        lotka_volterra, [30.0, 4.0], [0.55, 0.028, 0.024, 0.8], np.arange(1.0, 21), 1e-6, True, False,
+        lotka_volterra, [30.0, 4.0], [0.55, 0.028, 0.024, 0.8], np.arange(1.0, 21), 1e-6, True,
+        False,
     ),
     "SIR": (infection, [762.0, 1.0, 0.0], [1.7, 0.5], np.arange(1.0, 15), 1e-6, False, False),
     "Robertson": (
@@ -93,8 +94,8 @@ PROBLEMS = {
         False,
     ),
     "HIRES": (
-        hires, [1.0, 0, 0, 0, 0, 0, 0, 0.0057], [1.71, 280.0], np.linspace(20, 300, 10), 1e-6, False,
-        True,
+        hires, [1.0, 0, 0, 0, 0, 0, 0, 0.0057], [1.71, 280.0], np.linspace(20, 300, 10), 1e-6,
+        False, True,
     ),
 }  # fmt: skip
 RTOL = 1e-6
@@ -135,7 +136,7 @@ def this_package(problem, y, solver="auto", rtol=RTOL, atol=None):
 
 
 def with_diffrax(problem, y, adjoint, solver=None):
-    field, y0, theta, times, atol, y0_moves, stiff = PROBLEMS[problem]
+    field, _, theta, times, atol, _, stiff = PROBLEMS[problem]
     solver = solver or (diffrax.Kvaerno5() if stiff else diffrax.Tsit5())
 
     def states(p, start):
@@ -164,7 +165,7 @@ def gradients(logp, problem, forward=False):
 
 
 def with_odeint(problem, y):
-    field, y0, theta, times, atol, *_ = PROBLEMS[problem]
+    field, _, theta, times, atol, *_ = PROBLEMS[problem]
 
     def states(p, start):
         ts = jnp.concatenate([jnp.zeros(1), jnp.asarray(times)])

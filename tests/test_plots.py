@@ -13,6 +13,7 @@ from pymc_jaxdist.errors import ShapeError
 from pymc_jaxdist.plots import (
     plot_forecast,
     plot_pseudo_residuals,
+    plot_solution,
     plot_state_densities,
     plot_state_probabilities,
     plot_transition_matrix,
@@ -236,3 +237,15 @@ def test_saves_the_picture_of_the_earthquakes(tmp_path):
     path = tmp_path / "earthquakes.png"
     figure.savefig(path, dpi=150)
     assert path.stat().st_size > 20_000
+
+
+def test_a_solution_has_a_panel_for_each_channel():
+    draws = np.random.default_rng(0).normal(size=(2, 10, 5, 3))
+    figure, axes = plot_solution(
+        draws, observed=np.zeros((4, 3)), observed_times=np.arange(4.0), names=list("abc")
+    )
+    assert [panel.get_title(loc="left") for panel in axes] == ["a", "b", "c"]
+    assert len(axes[0].collections) == 2
+    with pytest.raises(ShapeError, match="times must be as long"):
+        plot_solution(draws, times=[1.0, 2.0])
+    figure.clear()

@@ -18,7 +18,7 @@ from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_e
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
 from pymc_jaxdist.distributions.unpickled import remember
-from pymc_jaxdist.errors import ShapeError, compose_message
+from pymc_jaxdist.errors import JaxDistError, ParameterError, ShapeError, compose_message
 
 __all__ = ["ODEObserved", "ode_solution"]
 
@@ -336,13 +336,7 @@ def _prepare(
     if told is None and shape is not None:
         lengths = shape if isinstance(shape, tuple | list) else (shape,)
         told = tuple(int(n) if isinstance(n, int | np.integer) else _static(n) for n in lengths)
-    prepared = prepare_equation(where, vector_field, **arguments)
-    cut = _cut(where, likelihood, prepared)
-    if told is not None and not prepared.batch_shape:
-        extra = len(told) - _n_dims(cut)
-        if extra > 0:
-            prepared = prepare_equation(where, vector_field, batch_shape=told[:extra], **arguments)
-            cut = _cut(where, likelihood, prepared)
+    prepared, cut = _with_subjects(where, vector_field, likelihood, told, arguments)
     n_batch = len(prepared.batch_shape)
     several = len(cut.likelihood.emissions) if cut.likelihood.several else 0
     times = prepared.arguments[2]
@@ -360,6 +354,37 @@ def _prepare(
         ndim=len(shape),
     )
     return _Prepared(model, [*prepared.arguments, *cut.parameters], shape)
+
+
+def _with_subjects(
+    where: str,
+    vector_field: Callable,
+    likelihood: Callable,
+    told: tuple[int | None, ...] | None,
+    arguments: dict[str, Any],
+) -> tuple[PreparedEquation, CutLikelihood]:
+    """Prepare an equation whose subjects may show in nothing but the shape of the data.
+
+    Then parameters with a value per subject only fit the vector field once there are subjects.
+    """
+
+    def attempt(batch_shape: tuple[int | None, ...] | None) -> tuple:
+        prepared = prepare_equation(where, vector_field, batch_shape=batch_shape, **arguments)
+        return prepared, _cut(where, likelihood, prepared)
+
+    try:
+        prepared, cut = attempt(None)
+    except (ParameterError, ShapeError):
+        for n_batch in range(1, len(told or ())):
+            try:
+                prepared, cut = attempt((told or ())[:n_batch])
+            except JaxDistError:
+                continue
+            if _n_dims(cut) == len(told or ()):
+                return prepared, cut
+        raise
+    extra = 0 if told is None or prepared.batch_shape else len(told) - _n_dims(cut)
+    return attempt((told or ())[:extra]) if extra > 0 else (prepared, cut)
 
 
 def _static(length: Any) -> int | None:

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from pymc.pytensorf import constant_fold
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
@@ -170,7 +171,15 @@ def shape_of(variable: TensorVariable) -> tuple[int | None, ...]:
     """Return a shape, with None for lengths that are not known."""
     shape = known_shape(variable)
     if None in shape:
-        folded = constant_fold(tuple(variable.shape), raise_not_constant=False)
+        # Lengths of dims are shared variables; what they are now is what is checked.
+        lengths = list(variable.shape)
+        now = {
+            root: pt.constant(root.get_value(borrow=True))
+            for root in graph_inputs(lengths)
+            if isinstance(root, SharedVariable) and not isinstance(root.type, RandomType)
+        }
+        lengths = clone_replace(lengths, replace=now, rebuild_strict=False)
+        folded = constant_fold(tuple(lengths), raise_not_constant=False)
         shape = tuple(None if isinstance(n, Variable) else int(n) for n in folded)
     return shape
 

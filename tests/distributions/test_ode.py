@@ -397,3 +397,48 @@ def test_a_likelihood_that_changes_the_shape_is_refused_when_the_model_is_built(
             likelihood=lambda y: pm.Normal.dist(y, 0.1),
             observed=np.ones((3, 1)),
         )
+
+
+def test_dims_give_the_shapes_of_parameters_and_data():
+    coords = {"subject": list("abc"), "time": [1.0, 2.0], "state": ["x", "y"]}
+    with pm.Model(coords=coords) as model:
+        rate = pm.LogNormal("rate", 0, 1, dims="subject")
+        start = pm.LogNormal("start", 0, 1, dims="state")
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=start,
+            times=[1.0, 2.0],
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.ones((3, 2, 2)),
+            dims=("subject", "time", "state"),
+            **FAST_SOLVER,
+        )
+    point = {"rate_log__": np.log(RATES), "start_log__": np.log([1.0, 2.0])}
+    y = np.array([1.0, 2.0]) * np.exp(-RATES[:, None, None] * np.array([[1.0], [2.0]]))
+    assert_allclose(compiled(model)[0](point), norm(y, 0.1).logpdf(1.0), atol=1e-5)
+
+
+def test_data_and_times_can_be_exchanged():
+    with pm.Model() as model:
+        times = pm.Data("times", np.array([1.0, 2.0]))
+        data = pm.Data("data", np.ones(2))
+        rate = pm.LogNormal("rate", 0, 1)
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0],
+            times=times,
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=data,
+            **FAST_SOLVER,
+        )
+    logp = compiled(model)[0]
+    point = {"rate_log__": np.array(0.0)}
+    assert_allclose(logp(point), norm(np.exp([-1.0, -2]), 0.1).logpdf(1.0), atol=1e-5)
+    with model:
+        pm.set_data({"times": np.array([0.5, 1, 3]), "data": np.zeros(3)})
+    assert_allclose(logp(point), norm(np.exp([-0.5, -1, -3]), 0.1).logpdf(0.0), atol=1e-5)

@@ -1,0 +1,100 @@
+"""Posteriors of differential equations agree with published ones."""
+
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.datasets import load_hudson_lynx_hare, load_influenza_1978
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning"),
+]
+
+
+def lotka_volterra(t, y, p):
+    return jnp.stack([y[0] * (p[0] - p[1] * y[1]), y[1] * (p[3] * y[0] - p[2])])
+
+
+def test_lynx_and_hare():
+    data = load_hudson_lynx_hare()
+    with pm.Model():
+        theta = pm.TruncatedNormal(
+            "theta", [1, 0.05, 1, 0.05], [0.5, 0.05, 0.5, 0.05], lower=0, shape=4
+        )
+        sigma = pm.LogNormal("sigma", -1, 1, shape=2)
+        start = pm.LogNormal("z_init", np.log(10), 1, shape=2)
+        pmj.ODEObserved(
+            "pelts",
+            lotka_volterra,
+            params=theta,
+            y0=start,
+            times=data.year - 1900.0,
+            likelihood=lambda y: pm.LogNormal.dist(pt.log(y), sigma),
+            observed=data.pelts,
+            solver="tsit5",
+        )
+        # PyMC would start the rates near 1, twenty standard deviations from their prior.
+        idata = pm.sample(
+            1500,
+            tune=700,
+            chains=2,
+            nuts_sampler="numpyro",
+            random_seed=4,
+            progressbar=False,
+            initvals={"theta": np.array([0.6, 0.03, 0.8, 0.03])},
+            compute_convergence_checks=False,
+        )
+    assert not idata["sample_stats"]["diverging"].values.any()
+    published = data.published["parameters"]
+    for name in ("theta", "sigma", "z_init"):
+        draws = idata["posterior"][name].values
+        for i in range(draws.shape[-1]):
+            theirs = published[f"{name}[{i + 1}]"]
+            # Autocorrelated draws are worth about a third as many independent ones.
+            error = theirs["sd"] / np.sqrt(draws[..., i].size / 3)
+            assert abs(draws[..., i].mean() - theirs["mean"]) < 4 * error, (name, i)
+            assert 0.85 < draws[..., i].std() / theirs["sd"] < 1.15, (name, i)
+
+
+def test_influenza():
+    flu = load_influenza_1978()
+
+    def sir(t, y, p):
+        caught, cured = p[0] * y[0] * y[1] / flu.population, p[1] * y[1]
+        return jnp.stack([-caught, caught - cured, cured])
+
+    with pm.Model():
+        beta = pm.TruncatedNormal("beta", mu=2, sigma=1, lower=0)
+        gamma = pm.TruncatedNormal("gamma", mu=0.4, sigma=0.5, lower=0)
+        dispersion = pm.Exponential("inverse_dispersion", 5)
+        pm.Deterministic("R0", beta / gamma)
+        pm.Deterministic("recovery_time", 1 / gamma)
+        pmj.ODEObserved(
+            "in_bed",
+            sir,
+            params=[beta, gamma],
+            y0=flu.y0.astype(float),
+            times=flu.day.astype(float),
+            observe=1,
+            likelihood=lambda sick: pm.NegativeBinomial.dist(mu=sick, alpha=1 / dispersion),
+            observed=flu.in_bed,
+            solver="tsit5",
+        )
+        idata = pm.sample(
+            500,
+            tune=500,
+            chains=2,
+            nuts_sampler="numpyro",
+            random_seed=1,
+            progressbar=False,
+            compute_convergence_checks=False,
+        )
+    for name in ("beta", "gamma", "R0", "recovery_time"):
+        mean, sd = flu.published[name]
+        draws = idata["posterior"][name].values
+        assert abs(draws.mean() - mean) < 0.5 * sd, name
+        assert 0.7 < draws.std() / sd < 1.4, name
