@@ -357,6 +357,8 @@ def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times
             tune=50,
             chains=2,
             nuts_sampler="numpyro",
+            # Tests that ran before in this process may have started JAX with one device.
+            nuts_sampler_kwargs={"chain_method": "vectorized"},
             progressbar=False,
             random_seed=1,
             compute_convergence_checks=False,
