@@ -10,6 +10,7 @@ from pymc_jaxdist.distributions import (
     hmm_logp,
     interpolated,
     ode_solution,
+    pad_observations,
 )
 from pymc_jaxdist.ops import impossible_evaluations
 from pymc_jaxdist.posterior import check_ode, decode_states, predict
@@ -27,6 +28,7 @@ __all__ = [
     "impossible_evaluations",
     "interpolated",
     "ode_solution",
+    "pad_observations",
     "predict",
 ]
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from pymc_jaxdist.distributions.hidden_markov import MarginalHMM
 from pymc_jaxdist.distributions.hmm_logp import hmm_logp
+from pymc_jaxdist.distributions.long_table import pad_observations
 from pymc_jaxdist.distributions.ode import ODEObserved, ode_solution
 from pymc_jaxdist.distributions.ode_events import Doses, Jumps
 from pymc_jaxdist.kernels.ode.interpolation import interpolated
@@ -18,4 +19,5 @@ __all__ = [
     "hmm_logp",
     "interpolated",
     "ode_solution",
+    "pad_observations",
 ]
