@@ -12,6 +12,9 @@ from pymc_jaxdist.distributions.hmm_logp import (
 from pymc_jaxdist.distributions.jax_dist import (
     JaxDist,
 )
+from pymc_jaxdist.distributions.long_table import (
+    pad_observations,
+)
 from pymc_jaxdist.distributions.neural_net_observed import (
     NeuralNetObserved,
 )
@@ -61,6 +64,7 @@ __all__ = [
     "interpolated",
     "nn_priors",
     "ode_solution",
+    "pad_observations",
     "sticky_dirichlet",
     "transition_from_logits",
     "transition_from_rates",

@@ -34,7 +34,7 @@ def solve(
     problem, inputs, fixed
         As in `integrate`.
     methods : sequence of Method
-        Each is tried for the subjects for which those before it failed.
+        Each is tried for the subjects for which those before it took too many steps.
     reverse : bool
         Whether to differentiate in reverse.
     """
@@ -91,8 +91,9 @@ def _attempt(
         solved = mine & (found.solution.status == int(Status.SUCCESS))
         records.append(found.record)
         accepted.append(jnp.where(solved, found.solution.accepted, 0))
-        failed = merged.status != int(Status.SUCCESS)
-        active = failed & (merged.status != int(Status.BEFORE_START))
+        # Another method cannot help where the solution itself ends.
+        stiff = merged.status == int(Status.STIFF)
+        active = stiff | (merged.status == int(Status.TOO_MANY_STEPS))
     assert merged is not None
     return _Attempts(merged, tangents, records, accepted)
 
