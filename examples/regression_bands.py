@@ -77,7 +77,7 @@ def draw(x, y, grid, prediction, sigma, path):
 def main():
     """Fit the curve, check the chains, draw the bands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=500, help="draws per chain, also for tuning")
+    parser.add_argument("--draws", type=int, default=300, help="draws per chain, also for tuning")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("regression_bands.png"))
     arguments = parser.parse_args()

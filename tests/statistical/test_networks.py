@@ -79,8 +79,8 @@ def test_same_posterior_predictive_as_random_flax_module(model):
     with jax.enable_x64(True):
         mcmc = MCMC(
             NUTS(in_numpyro),
-            num_warmup=500,
-            num_samples=1000,
+            num_warmup=300,
+            num_samples=400,
             num_chains=2,
             chain_method="vectorized",
             progress_bar=False,
@@ -95,8 +95,8 @@ def test_same_posterior_predictive_as_random_flax_module(model):
         theirs = [np.asarray(x) for x in apply(tree)]
     with model:
         idata = pm.sample(
-            1000,
-            tune=500,
+            400,
+            tune=300,
             chains=2,
             nuts_sampler="numpyro",
             nuts_sampler_kwargs={"chain_method": "vectorized"},
