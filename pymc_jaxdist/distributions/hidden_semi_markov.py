@@ -92,7 +92,7 @@ class MarginalHSMM:
     ...         observed=counts,
     ...     )
     >>> round(float(model.point_logps()["y"]))
-    -36
+    -35
     """
 
     def __new__(
