@@ -32,7 +32,7 @@ from pymc_jaxdist.ops import LogDensity
 from pymc_jaxdist.ops.backend import prepare_backend
 
 RESULTS = Path(__file__).parent / "results" / "ode.json"
-ROUNDS = 15
+ROUNDS = 9
 SECONDS_A_ROUND = 0.02
 
 
