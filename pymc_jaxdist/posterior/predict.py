@@ -68,8 +68,8 @@ def predict(
 
     References
     ----------
-    .. [1] Vehtari, A., Gelman, A., Simpson, D., Carpenter, B., & Bürkner, P.-C. (2021).
-       Rank-normalization, folding, and localization: an improved R-hat. Bayesian Analysis 16(2).
+    .. [1] Gelman, A., et al. (2013). Bayesian Data Analysis, 3rd ed., sections 11.4 and 11.5. CRC
+       Press.
 
     Examples
     --------
