@@ -10,6 +10,7 @@ from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.jax.dispatch import jax_funcify
+from pytensor.tensor.basic import ARange, constant
 
 from pymc_jaxdist.ops.finite_derivatives import make_derivatives_finite
 
@@ -60,6 +61,7 @@ class InnerGraph:
         """The JAX function of the rewritten graph."""
         rewritten = self.fgraph.clone()
         get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
+        _widen_ranges(rewritten)
         if self.finite_derivatives:
             make_derivatives_finite(rewritten)
         # The first call comes while a kernel is traced; the constants must outlive that trace.
@@ -87,6 +89,20 @@ class InnerGraph:
 
 def _restore(fgraph: FunctionGraph, finite_derivatives: bool) -> InnerGraph:
     return InnerGraph(fgraph.inputs, fgraph.outputs, finite_derivatives)
+
+
+def _widen_ranges(fgraph: FunctionGraph) -> None:
+    """Replace, in place, the constants of ranges by int64.
+
+    PyTensor stores a 0 in one byte, and NumPy refuses to subtract that from a length above 127.
+    """
+    for node in fgraph.toposort():
+        if isinstance(node.op, ARange):
+            inputs = [
+                constant(x.data, dtype="int64") if isinstance(x, Constant) else x
+                for x in node.inputs
+            ]
+            fgraph.replace(node.outputs[0], node.op(*inputs), import_missing=True)
 
 
 def _structure(fgraph: FunctionGraph) -> Hashable:
