@@ -266,12 +266,3 @@ def test_a_fraction_among_counts_is_impossible():
     with model:
         pm.set_data({"data": [1.0, 2.5, 3.0]})
     assert logp({}) == -np.inf
-
-
-def test_categories_of_a_long_series():
-    """PyMC looks categories up with a range over the observations: more than an int8 can count."""
-    y = RNG.integers(0, 3, size=200)
-    probs = RNG.dirichlet(np.ones(3), size=K)
-    hmm = pmj.MarginalHMM.dist(pm.Categorical.dist(probs), MATRIX, START, steps=200)
-    expected = reference.log_likelihood(np.log(probs[:, y].T), START, MATRIX)
-    assert_allclose(logp_of(hmm, y), float(expected), rtol=1e-12)

@@ -96,3 +96,10 @@ class TestFiniteDerivatives:
             self.gradient(expression, point, finite=False),
             rtol=1e-14,
         )
+
+
+def test_ranges_over_more_than_an_int8_can_count():
+    x = pt.dmatrix()
+    graph = InnerGraph([x], [x[pt.arange(x.shape[0]), 0]])
+    column = np.arange(300.0)
+    np.testing.assert_array_equal(graph(column[:, None])[0], column)
