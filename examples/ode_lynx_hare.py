@@ -75,6 +75,10 @@ def main():
             tune=arguments.draws,
             chains=2,
             nuts_sampler="numpyro",
+            # PyMC would start all rates near 1, for "eaten" and "fed" twenty standard deviations
+            # from their prior, where a chain can get stuck: start at rates of a cycle of ten years.
+            initvals={"birth": 0.6, "eaten": 0.03, "death": 0.8, "fed": 0.03},
+            nuts_sampler_kwargs={"jitter": False, "chain_method": "vectorized"},
             random_seed=1,
             progressbar=False,
         )
