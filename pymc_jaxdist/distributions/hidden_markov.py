@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import pymc as pm
-from pymc.distributions.shape_utils import convert_dims, shape_from_dims
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.hidden_markov_arguments import PreparedModel, prepare
-from pymc_jaxdist.distributions.observations import as_observations
-from pymc_jaxdist.distributions.unpickled import remember
+from pymc_jaxdist.distributions.hidden_markov_arguments import prepare
+from pymc_jaxdist.distributions.registration import observed_and_shape, register, unregistered
 
 __all__ = ["MarginalHMM"]
 
@@ -189,50 +186,3 @@ class MarginalHMM:
             steps=steps,
         )
         return unregistered(cls.__name__, prepared, kwargs)
-
-
-def observed_and_shape(
-    where: str, observed: Any, dims: Any, shape: Any
-) -> tuple[TensorVariable | None, Any]:
-    """Return the observations as a tensor, and the shape of the variable if something tells it."""
-    if observed is not None:
-        observed = as_observations(where, observed)
-    if shape is None and dims is not None:
-        shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
-    elif shape is None and observed is not None:
-        static = enumerate(observed.type.shape)
-        shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
-    return observed, shape
-
-
-def register(
-    class_name: str,
-    name: str,
-    prepared: PreparedModel,
-    observed: TensorVariable | None,
-    dims: Any,
-    arguments: dict[str, Any],
-) -> TensorVariable:
-    """Make a variable of the model in context."""
-    model, parameters, shape = prepared
-    rv = pm.CustomDist(
-        name,
-        *parameters,
-        **model.custom_dist_arguments(class_name),
-        shape=shape,
-        observed=None if observed is None else model.match_dtype(observed),
-        dims=dims,
-        **arguments,
-    )
-    return remember(rv, model, len(parameters))
-
-
-def unregistered(
-    class_name: str, prepared: PreparedModel, arguments: dict[str, Any]
-) -> TensorVariable:
-    """Make a random variable that belongs to no model."""
-    model, parameters, shape = prepared
-    rv = pm.CustomDist.dist(
-        *parameters, **model.custom_dist_arguments(class_name), shape=shape, **arguments
-    )
-    return remember(rv, model, len(parameters))

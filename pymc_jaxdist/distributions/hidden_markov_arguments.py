@@ -12,17 +12,10 @@ from pymc_jaxdist.distributions import hidden_markov_checks as checks
 from pymc_jaxdist.distributions.arguments import as_probabilities, known_shape, known_value
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
+from pymc_jaxdist.distributions.registration import PreparedModel
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 
-__all__ = ["PreparedModel", "prepare"]
-
-
-class PreparedModel(NamedTuple):
-    """A hidden Markov model, its parameters in order, and the shape of its variable."""
-
-    model: HiddenMarkovModel
-    parameters: list[TensorVariable]
-    shape: tuple
+__all__ = ["prepare"]
 
 
 def prepare(
@@ -36,7 +29,7 @@ def prepare(
     observed: TensorVariable | None,
     shape: Any,
     steps: int | None,
-) -> PreparedModel:
+) -> PreparedModel[HiddenMarkovModel]:
     """Check the arguments of `MarginalHMM` and put them in order.
 
     Parameters

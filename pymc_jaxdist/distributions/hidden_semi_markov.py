@@ -6,9 +6,14 @@ from typing import Any
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.emission import EmissionDistribution
-from pymc_jaxdist.distributions.hidden_markov import observed_and_shape, register, unregistered
-from pymc_jaxdist.distributions.hidden_markov_arguments import PreparedModel, prepare
+from pymc_jaxdist.distributions.hidden_markov_arguments import prepare
 from pymc_jaxdist.distributions.hidden_semi_markov_model import HiddenSemiMarkovModel
+from pymc_jaxdist.distributions.registration import (
+    PreparedModel,
+    observed_and_shape,
+    register,
+    unregistered,
+)
 from pymc_jaxdist.errors import DistributionError, ParameterError, ShapeError, compose_message
 
 __all__ = ["MarginalHSMM"]
@@ -189,7 +194,7 @@ class MarginalHSMM:
 
 def _prepare(
     where: str, durations: Any, max_duration: int | None, *arguments: Any, **keywords: Any
-) -> PreparedModel:
+) -> PreparedModel[HiddenSemiMarkovModel]:
     """Prepare a hidden Markov model, and add the durations."""
     if isinstance(arguments[2], str) and arguments[2] == "stationary":
         raise ParameterError(

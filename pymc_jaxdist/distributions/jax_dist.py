@@ -1,20 +1,22 @@
 """`JaxDist`: a distribution whose log-density is a JAX function of one unit."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
-from pymc.distributions.shape_utils import convert_dims, shape_from_dims
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import jax_dist_checks as checks
 from pymc_jaxdist.distributions.arguments import known_shape, known_value
 from pymc_jaxdist.distributions.jax_dist_model import JaxDistModel
-from pymc_jaxdist.distributions.observations import as_observations
+from pymc_jaxdist.distributions.registration import (
+    PreparedModel,
+    observed_and_shape,
+    register,
+    unregistered,
+)
 from pymc_jaxdist.distributions.unit_signature import UnitSignature
-from pymc_jaxdist.distributions.unpickled import remember
 from pymc_jaxdist.errors import FunctionError, ShapeError, compose_message
 from pymc_jaxdist.ops.by_value import ByValue
 from pymc_jaxdist.ops.log_density import in_double_precision
@@ -118,30 +120,15 @@ class JaxDist:
         **kwargs: Any,
     ) -> TensorVariable:
         where = f"{cls.__name__} '{name}'"
-        if observed is not None:
-            observed = as_observations(where, observed)
-        if shape is None and dims is not None:
-            shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
-        elif shape is None and observed is not None:
-            static = enumerate(observed.type.shape)
-            shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
+        observed, shape = observed_and_shape(where, observed, dims, shape)
         prepared = _prepare(
             where, logp, params, signature, random, observed, shape, missing, support_point, dtype
         )
         if observed is not None:
-            observed = pt.cast(observed, prepared.model.dtype)
             own = prepared.parameters[: len(params)]
-            checks.check_gradient(where, prepared.model.kernel, observed, own)
-        rv = pm.CustomDist(
-            name,
-            *prepared.parameters,
-            **prepared.model.custom_dist_arguments(cls.__name__),
-            shape=shape,
-            observed=observed,
-            dims=dims,
-            **kwargs,
-        )
-        return remember(rv, prepared.model, len(prepared.parameters))
+            value = pt.cast(observed, prepared.model.dtype)
+            checks.check_gradient(where, prepared.model.kernel, value, own)
+        return register(cls.__name__, name, prepared, observed, dims, kwargs)
 
     @classmethod
     def dist(
@@ -190,18 +177,7 @@ class JaxDist:
         prepared = _prepare(
             where, logp, params, signature, random, None, shape, missing, support_point, dtype
         )
-        rv = pm.CustomDist.dist(
-            *prepared.parameters,
-            **prepared.model.custom_dist_arguments(cls.__name__),
-            shape=shape,
-            **kwargs,
-        )
-        return remember(rv, prepared.model, len(prepared.parameters))
-
-
-class _Prepared(NamedTuple):
-    model: JaxDistModel
-    parameters: list[TensorVariable]
+        return unregistered(cls.__name__, prepared, kwargs)
 
 
 def _prepare(
@@ -215,7 +191,7 @@ def _prepare(
     missing: str,
     start: Any,
     dtype: str | None,
-) -> _Prepared:
+) -> PreparedModel[JaxDistModel]:
     """Check the arguments and put them in order."""
     if not callable(logp):
         raise FunctionError(
@@ -267,4 +243,4 @@ def _prepare(
         lengths=untold,
     )
     extra = [pt.as_tensor_variable(by_name[name]).astype("int64") for name in untold]
-    return _Prepared(model, [*parameters, *extra])
+    return PreparedModel(model, [*parameters, *extra], shape)

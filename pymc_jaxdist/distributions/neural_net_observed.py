@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
-from pymc.distributions.shape_utils import convert_dims
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
@@ -22,7 +20,7 @@ from pymc_jaxdist.distributions.networks import (
 from pymc_jaxdist.distributions.nn_priors import NetworkWeights, as_rows, row_struct
 from pymc_jaxdist.distributions.observations import as_observations
 from pymc_jaxdist.distributions.output_likelihood import OutputLikelihood
-from pymc_jaxdist.distributions.unpickled import remember
+from pymc_jaxdist.distributions.registration import PreparedModel, register
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.ops.log_density import in_double_precision
 
@@ -139,23 +137,8 @@ class NeuralNetObserved:
             dtype=dtype,
             ndim=len(cut.shape),
         )
-        if observed is not None and observed.type.dtype != dtype:
-            constant = isinstance(observed, Constant)
-            observed = (
-                pt.constant(observed.data.astype(dtype)) if constant else pt.cast(observed, dtype)
-            )
-        rv = pm.CustomDist(
-            name,
-            x,
-            *leaves,
-            *others,
-            **model.custom_dist_arguments(cls.__name__),
-            shape=_shape(cut, x, observed),
-            observed=observed,
-            dims=convert_dims(dims),
-            **kwargs,
-        )
-        return remember(rv, model, 1 + len(leaves) + len(others))
+        prepared = PreparedModel(model, [x, *leaves, *others], _shape(cut, x, observed))
+        return register(cls.__name__, name, prepared, observed, dims, kwargs)
 
 
 def _weights(where: str, net: Any, weights: Any, row: Any) -> tuple[Network, list[TensorVariable]]:

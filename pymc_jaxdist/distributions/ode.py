@@ -1,23 +1,25 @@
 """`ODEObserved`: observations of the solution of a differential equation."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
-from pymc.distributions.shape_utils import convert_dims, shape_from_dims
 from pytensor.graph.basic import Constant
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
 from pymc_jaxdist.distributions.arguments import known_value
-from pymc_jaxdist.distributions.observations import as_observations
 from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_equation, shape_of
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
-from pymc_jaxdist.distributions.unpickled import remember
+from pymc_jaxdist.distributions.registration import (
+    PreparedModel,
+    observed_and_shape,
+    register,
+    unregistered,
+)
 from pymc_jaxdist.errors import JaxDistError, ParameterError, ShapeError, compose_message
 
 __all__ = ["ODEObserved", "ode_solution"]
@@ -154,13 +156,7 @@ class ODEObserved:
         **kwargs: Any,
     ) -> TensorVariable:
         where = f"{cls.__name__} '{name}'"
-        if observed is not None:
-            observed = as_observations(where, observed)
-        if shape is None and dims is not None:
-            shape = shape_from_dims(convert_dims(dims), pm.modelcontext(None))
-        elif shape is None and observed is not None:
-            static = enumerate(observed.type.shape)
-            shape = tuple(observed.shape[axis] if n is None else n for axis, n in static)
+        observed, shape = observed_and_shape(where, observed, dims, shape)
         prepared = _prepare(
             where,
             vector_field,
@@ -179,19 +175,7 @@ class ODEObserved:
             sensitivity=sensitivity,
             events=events,
         )
-        model = prepared.model
-        if observed is not None:
-            observed = model.match_dtype(observed)
-        rv = pm.CustomDist(
-            name,
-            *prepared.parameters,
-            **model.custom_dist_arguments(cls.__name__),
-            shape=prepared.shape,
-            observed=observed,
-            dims=dims,
-            **kwargs,
-        )
-        return remember(rv, model, len(prepared.parameters))
+        return register(cls.__name__, name, prepared, observed, dims, kwargs)
 
     @classmethod
     def dist(
@@ -247,13 +231,7 @@ class ODEObserved:
             sensitivity=sensitivity,
             events=events,
         )
-        rv = pm.CustomDist.dist(
-            *prepared.parameters,
-            **prepared.model.custom_dist_arguments(cls.__name__),
-            shape=prepared.shape,
-            **kwargs,
-        )
-        return remember(rv, prepared.model, len(prepared.parameters))
+        return unregistered(cls.__name__, prepared, kwargs)
 
 
 def ode_solution(
@@ -316,12 +294,6 @@ def ode_solution(
     return {name: seen[..., i] for i, name in enumerate(prepared.seen_names)}
 
 
-class _Prepared(NamedTuple):
-    model: ODEModel
-    parameters: list[TensorVariable]
-    shape: tuple
-
-
 def _prepare(
     where: str,
     vector_field: Callable,
@@ -329,7 +301,7 @@ def _prepare(
     observed: TensorVariable | None,
     shape: Any,
     **arguments: Any,
-) -> _Prepared:
+) -> PreparedModel[ODEModel]:
     """Check the arguments of `ODEObserved` and put them in order."""
     data = None if observed is None else known_value(observed)
     told = data.shape if data is not None else None
@@ -353,7 +325,7 @@ def _prepare(
         dtype=_dtype(cut, observed),
         ndim=len(shape),
     )
-    return _Prepared(model, [*prepared.arguments, *cut.parameters], shape)
+    return PreparedModel(model, [*prepared.arguments, *cut.parameters], shape)
 
 
 def _with_subjects(

@@ -9,7 +9,8 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.emission import EmissionDistribution, is_baked
+from pymc_jaxdist.distributions.boundary import boundary
+from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.errors import DistributionError, ParameterError, compose_message
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
@@ -182,7 +183,7 @@ class CutLikelihood(NamedTuple):
                     linked.append(p)
                 else:
                     sources.append(-1 - parameters.setdefault(p, len(parameters)))
-        for variable in _around(linked, seen):
+        for variable in boundary(linked, [seen]):
             parameters.setdefault(variable, len(parameters))
         placeholders = {p: p.type() for p in parameters}
         if linked:
@@ -208,33 +209,3 @@ def _call(where: str, function: Callable, argument: Any) -> Any:
                 suggestion="likelihood=lambda y: pm.Normal.dist(y, sigma)",
             )
         ) from error
-
-
-def _around(graphs: Sequence[TensorVariable], seen: TensorVariable) -> list[TensorVariable]:
-    """Find the outermost variables that do not depend on the solution but occur beside it."""
-    depends: dict[Variable, bool] = {}
-
-    def moves(variable: Variable) -> bool:
-        if variable not in depends:
-            depends[variable] = variable is seen or (
-                variable.owner is not None and any(moves(x) for x in variable.owner.inputs)
-            )
-        return depends[variable]
-
-    found: dict[Variable, None] = {}
-    visited: set[Variable] = set()
-
-    def visit(variable: Variable) -> None:
-        if variable in visited or variable is seen:
-            return
-        visited.add(variable)
-        if not moves(variable):
-            if not is_baked(variable):
-                found[variable] = None
-            return
-        for x in variable.owner.inputs:
-            visit(x)
-
-    for graph in graphs:
-        visit(graph)
-    return [v for v in found if isinstance(v, TensorVariable)]

@@ -90,14 +90,6 @@ class ODEModel:
         self.__dict__.update(state)
         prepare_process_starts()
 
-    def match_dtype(self, observed: TensorVariable) -> TensorVariable:
-        """Cast observations to the type of the draws, as PyMC requires."""
-        if observed.type.dtype == self.dtype:
-            return observed
-        if isinstance(observed, Constant):
-            return pt.constant(observed.data.astype(self.dtype))
-        return pt.cast(observed, self.dtype)
-
     def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
         """Return what makes a `pymc.CustomDist` of this model."""
         return {

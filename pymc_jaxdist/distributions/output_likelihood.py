@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 from pymc.distributions.shape_utils import change_dist_size
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
@@ -15,7 +15,8 @@ from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.emission import EmissionDistribution, is_baked
+from pymc_jaxdist.distributions.boundary import boundary
+from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.errors import DistributionError, ShapeError, compose_message
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
@@ -98,7 +99,7 @@ class OutputLikelihood:
                 )
             )
         _refuse_bad_index(where, parameters)
-        outside = _outside(parameters, outputs)
+        outside = boundary(parameters, outputs)
         placeholders = [x.type() for x in outside]
         closed = clone_replace(parameters, dict(zip(outside, placeholders, strict=True)))
         if any(isinstance(x.type, RandomType) for x in ancestors(closed)):
@@ -166,35 +167,6 @@ class OutputLikelihood:
     ) -> TensorVariable:
         """Return a value inside the support for each row."""
         return self.distribution.support_point(self.at(outputs, others))
-
-
-def _outside(
-    parameters: Sequence[TensorVariable], outputs: Sequence[TensorVariable]
-) -> list[TensorVariable]:
-    """Find the outermost variables of the model which do not depend on the outputs."""
-    depends: dict[Variable, bool] = {}
-
-    def depends_on_outputs(variable: Variable) -> bool:
-        if variable not in depends:
-            depends[variable] = variable in outputs or (
-                variable.owner is not None
-                and any(depends_on_outputs(x) for x in variable.owner.inputs)
-            )
-        return depends[variable]
-
-    found: dict[Variable, None] = {}
-
-    def visit(variable: Variable) -> None:
-        if not depends_on_outputs(variable):
-            if isinstance(variable.type, TensorType) and not is_baked(variable):
-                found[variable] = None
-        elif variable.owner is not None:
-            for x in variable.owner.inputs:
-                visit(x)
-
-    for parameter in parameters:
-        visit(parameter)
-    return list(found)
 
 
 def _refuse_bad_index(where: str, parameters: Sequence[TensorVariable]) -> None:
