@@ -21,16 +21,17 @@ from pymc_jaxdist.kernels.extended import (
     extended_log_likelihood,
 )
 from pymc_jaxdist.kernels.lazy import run_if_any
-from pymc_jaxdist.kernels.orientation import orientation
-from pymc_jaxdist.kernels.scaled import (
-    ScaledForward,
-    scaled_backward,
-    scaled_forward,
-    scaled_log_likelihood,
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior, serves
+from pymc_jaxdist.kernels.posterior import (
+    Posterior,
+    impossible,
+    scaled_posterior,
+    weighted_counts,
 )
-from pymc_jaxdist.kernels.underflow import may_have_lost_mass, posterior_may_have_lost_mass
+from pymc_jaxdist.kernels.scaled import scaled_log_likelihood
+from pymc_jaxdist.kernels.underflow import may_have_lost_mass
 
-__all__ = ["expected_counts", "forward_rule", "invalid", "marginal_log_likelihood"]
+__all__ = ["expected_counts", "forward_rule", "marginal_log_likelihood"]
 
 
 class Residuals(NamedTuple):
@@ -39,59 +40,17 @@ class Residuals(NamedTuple):
     Attributes
     ----------
     chain : Chain
-    forward : ScaledForward
-    beta : Array, a series
-    scaled : Array of bool, shape (N,)
-        Possible sequences whose scaled recursions are exact.
+    posterior : Posterior
     extended : Array of bool, shape (N,)
         Possible sequences that need the extended kernel.
     """
 
     chain: Chain
-    forward: ScaledForward
-    beta: jax.Array
-    scaled: jax.Array
+    posterior: Posterior
     extended: jax.Array
 
 
 _Cotangents: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, None]
-
-
-def invalid(chain: Chain) -> jax.Array:
-    """Tell which sequences have invalid arguments.
-
-    That is NaN or +inf evidence, or a NaN, infinite or negative probability. Padding never
-    matters, nor does a time-varying transition into it.
-
-    Returns
-    -------
-    Array of bool, shape (N,)
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> chain, _ = flatten_batch(jnp.full((3, 2), jnp.nan), jnp.ones(2) / 2, jnp.eye(2), None)
-    >>> invalid(chain)
-    Array([ True], dtype=bool)
-    """
-    ll, start, matrix, active = chain
-    # One maximum decides, since NaN propagates through it; not (x < inf) is true for NaN.
-    bad_evidence = ~(jnp.max(ll, axis=-1) < jnp.inf)
-    bad_start = jnp.any(~((start >= 0) & (start < jnp.inf)), axis=1)
-    bad_matrix = jnp.any(~((matrix >= 0) & (matrix < jnp.inf)), axis=(2, 3))
-    if active is not None:
-        bad_evidence &= active
-        if not chain.static:
-            bad_matrix = bad_matrix & active[:, 1:]
-    return jnp.any(bad_evidence, axis=1) | bad_start | jnp.any(bad_matrix, axis=1)
-
-
-def _failed(chain: Chain) -> jax.Array:
-    """Tell which sequences are -inf beyond doubt, so that they need no second kernel."""
-    no_state = jnp.max(chain.log_likelihoods, axis=-1) == -jnp.inf
-    if chain.active is not None:
-        no_state &= chain.active
-    return invalid(chain) | jnp.any(no_state, axis=1)
 
 
 def _settle(chain: Chain, log_lik: jax.Array, failed: jax.Array, flagged: jax.Array) -> jax.Array:
@@ -111,7 +70,7 @@ def _log_likelihood(
 ) -> jax.Array:
     """Give the value alone: no backward recursion."""
     chain = Chain(log_likelihoods, initial_probs, transition_matrix, active)
-    failed = _failed(chain)
+    failed = impossible(chain)
     flagged = may_have_lost_mass(chain) & ~failed
     return _settle(chain, scaled_log_likelihood(chain), failed, flagged)
 
@@ -122,47 +81,16 @@ def forward_rule(
     transition_matrix: jax.Array,
     active: jax.Array | None,
 ) -> tuple[jax.Array, Residuals]:
-    """Give the value and both recursions.
+    """Give the value and the posterior.
 
     The backward recursion runs here and not in the backward rule, because only with it is
     known whether the value is exact.
     """
     chain = Chain(log_likelihoods, initial_probs, transition_matrix, active)
-    forward = scaled_forward(chain)
-    beta = scaled_backward(chain, forward)
-    failed = _failed(chain)
-    flagged = posterior_may_have_lost_mass(chain, forward, beta) & ~failed
-    log_lik = _settle(chain, forward.log_likelihood, failed, flagged)
-    possible = log_lik > -jnp.inf
-    return log_lik, Residuals(chain, forward, beta, possible & ~flagged, possible & flagged)
-
-
-def _scaled_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
-    """Contract the two scaled recursions with the weights of the sequences."""
-    chain, forward, beta, scaled, _ = residuals
-    layout = orientation(chain)
-    axis = 1 + layout.state_axis
-
-    def spread(x: jax.Array) -> jax.Array:
-        return jnp.expand_dims(x, axis)
-
-    on = scaled[None] if chain.active is None else scaled[None] & chain.active.T
-    posterior = forward.filtered * beta
-    # The sum is 1 but for rounding, which would otherwise accumulate along the recursion.
-    weight = jnp.where(on, weights[None] / jnp.sum(posterior, axis=axis), 0)
-    keep = spread(on)
-    states = jnp.where(keep, posterior * spread(weight), 0)
-    evidence = jnp.where(keep, forward.emission * beta / spread(forward.normaliser), 0)
-    before = jnp.where(keep, forward.filtered * spread(weight), 0)
-    pairs = layout.pair_sums(before[:-1], evidence[1:], chain)
-    first = evidence[0] * jnp.expand_dims(weight[0], layout.state_axis)
-    if len(chain.initial_probs) == 1:
-        first = jnp.sum(first, axis=1 - layout.state_axis, keepdims=True)
-    return ExpectedCounts(
-        layout.user(states),
-        layout.column(first),
-        pairs.reshape(chain.transition_matrix.shape),
-    )
+    posterior = native_posterior(chain) if serves(chain) else scaled_posterior(chain)
+    flagged = ~posterior.exact & ~posterior.impossible
+    log_lik = _settle(chain, posterior.log_likelihood, posterior.impossible, flagged)
+    return log_lik, Residuals(chain, posterior, flagged & (log_lik > -jnp.inf))
 
 
 def expected_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
@@ -182,7 +110,7 @@ def expected_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
     def add(scaled: ExpectedCounts) -> ExpectedCounts:
         return jax.tree.map(jnp.add, scaled, extended_counts(chain, extended, weights))
 
-    return run_if_any(extended, add, _scaled_counts(residuals, weights))
+    return run_if_any(extended, add, weighted_counts(chain, residuals.posterior, weights))
 
 
 def _backward_rule(residuals: Residuals, weights: jax.Array) -> _Cotangents:

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
 from pymc_jaxdist.kernels.chain import flatten_batch
-from pymc_jaxdist.kernels.forward_backward import invalid
+from pymc_jaxdist.kernels.posterior import invalid
 
 __all__ = ["LogFilter", "log_filter", "log_predictive_densities", "predicted_probs"]
 

@@ -8,9 +8,10 @@ from jax.typing import ArrayLike
 
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.extended import extended_forward
-from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule, invalid
+from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
 from pymc_jaxdist.kernels.lazy import run_if_any
 from pymc_jaxdist.kernels.orientation import SequencesLast, orientation
+from pymc_jaxdist.kernels.posterior import invalid
 from pymc_jaxdist.kernels.scaled import scaled_forward
 from pymc_jaxdist.kernels.underflow import may_have_lost_mass
 

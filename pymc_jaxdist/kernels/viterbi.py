@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from pymc_jaxdist.kernels.chain import flatten_batch
-from pymc_jaxdist.kernels.forward_backward import invalid
+from pymc_jaxdist.kernels.posterior import invalid
 
 __all__ = ["MostProbablePath", "viterbi"]
 

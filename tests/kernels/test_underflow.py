@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pymc_jaxdist.kernels import marginal_log_likelihood, smoothed_probs
 from pymc_jaxdist.kernels.chain import Chain, flatten_batch
 from pymc_jaxdist.kernels.extended import extended_counts, extended_log_likelihood
-from pymc_jaxdist.kernels.forward_backward import Residuals, _scaled_counts, forward_rule
 from pymc_jaxdist.kernels.lazy import run_if_any
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior
+from pymc_jaxdist.kernels.posterior import scaled_posterior, weighted_counts
 from pymc_jaxdist.kernels.scaled import scaled_log_likelihood
 from pymc_jaxdist.kernels.underflow import may_have_lost_mass
 from tests.kernels.comparisons import (
@@ -181,24 +182,29 @@ TWIN_CASES = (
 )
 
 
-@given(st.sampled_from(TWIN_CASES), st.integers(0, 1000), st.sampled_from([0.0, 0.4]))
-def test_extended_kernel_equals_scaled_kernel(case, seed, zeros):
-    chain, _ = flatten_batch(*build_problem(case, seed, zeros=zeros))
-    log_lik, residuals = twin_forward(chain)
-    assert_close(twin_extended_value(chain), log_lik)
-    weights = np.random.default_rng(seed).normal(size=log_lik.shape)
-    possible = log_lik > -np.inf
-    residuals = residuals._replace(scaled=possible)
-    scaled = twin_scaled_counts(residuals, weights)
-    extended = twin_extended_counts(chain, possible, weights)
-    for s, e in zip(scaled, extended, strict=True):
-        assert_close(e, s, 1e-11)
-
-
-twin_forward = jax.jit(lambda chain: forward_rule(*chain))
+POSTERIORS = {
+    "XLA": jax.jit(scaled_posterior),
+    "Numba": jax.jit(native_posterior),
+}
+twin_counts = jax.jit(weighted_counts)
 twin_extended_value = jax.jit(extended_log_likelihood)
 twin_extended_counts = jax.jit(extended_counts)
-twin_scaled_counts = jax.jit(_scaled_counts)
+
+
+@pytest.mark.parametrize("compiler", POSTERIORS)
+@given(st.sampled_from(TWIN_CASES), st.integers(0, 1000), st.sampled_from([0.0, 0.4]))
+def test_extended_kernel_equals_scaled_kernel(compiler, case, seed, zeros):
+    chain, _ = flatten_batch(*build_problem(case, seed, zeros=zeros))
+    posterior = POSTERIORS[compiler](chain)
+    exact = np.asarray(posterior.exact)
+    log_lik = np.asarray(twin_extended_value(chain))
+    assert_close(log_lik[exact], np.asarray(posterior.log_likelihood)[exact])
+    assert np.all(exact | (log_lik == -np.inf))
+    weights = np.random.default_rng(seed).normal(size=log_lik.shape)
+    scaled = twin_counts(chain, posterior, weights)
+    extended = twin_extended_counts(chain, posterior.exact, weights)
+    for s, e in zip(scaled, extended, strict=True):
+        assert_close(e, s, 1e-11)
 
 
 @pytest.mark.parametrize("case", TWIN_CASES)
@@ -209,14 +215,13 @@ def test_derivatives_of_the_extended_gradient_equal_those_of_the_scaled(case):
         ll = np.where(np.isfinite(ll), ll, 0)
     chain, _ = flatten_batch(ll, start, matrix, lengths)
     ones = jnp.ones(len(chain.log_likelihoods))
-    possible = ones > 0
 
     def scaled(*arguments):
-        _, residuals = forward_rule(*arguments, chain.active)
-        return _scaled_counts(Residuals(*residuals[:3], possible, possible), ones)
+        given = Chain(*arguments, chain.active)
+        return weighted_counts(given, native_posterior(given), ones)
 
     def extended(*arguments):
-        return extended_counts(Chain(*arguments, chain.active), possible, ones)
+        return extended_counts(Chain(*arguments, chain.active), ones > 0, ones)
 
     rng = np.random.default_rng(4)
     arguments = chain[:3]

@@ -1,0 +1,1 @@
+"""Recursions that Numba compiles to vector instructions, for processors."""

@@ -1,0 +1,173 @@
+"""Hidden Markov chains on eight lanes: the posterior and the log-likelihood of each sequence."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import cfunc, njit, types
+
+from pymc_jaxdist.kernels.native import foreign_function as ffi
+from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
+from pymc_jaxdist.kernels.native.vectors import LANES
+
+__all__ = ["EXACT", "IMPOSSIBLE", "UNDECIDED", "posterior_handler"]
+
+# What is known of a sequence: its results are exact; the scaled recursions may have lost
+# something; it is impossible beyond doubt. Numbers, since they are an output beside others.
+EXACT, UNDECIDED, IMPOSSIBLE = 0.0, 1.0, 2.0
+
+
+@njit(error_model="numpy")
+def _valid(probabilities, begin, end):
+    """Tell whether no number is negative, infinite or NaN."""
+    valid = True
+    for i in range(begin, end):
+        valid &= 0.0 <= probabilities[i] < np.inf
+    return valid
+
+
+@njit(error_model="numpy")
+def _copy_out(series, lane, steps, size, out, begin):
+    """Copy one lane of a series, of which a step has `size` numbers."""
+    for i in range(steps * size):
+        out[begin + i] = series[i * LANES + lane]
+
+
+@njit(error_model="numpy", forceinline=True)
+def _posterior(
+    sequences,
+    times,
+    states,
+    own_start,
+    own_matrix,
+    matrices,
+    log_likelihoods,
+    initial_probs,
+    transition_matrix,
+    order,
+    lengths,
+    largest_ratio,
+    log_likelihood,
+    status,
+    posterior,
+    first,
+    pairs,
+    before,
+    evidence,
+):
+    """Fill the arrays from `log_likelihood` on; all are flat. See `native_posterior`."""
+    series, square = times * states, states * states
+    constant = matrices == 1
+    stride = 0 if constant else square
+    lanes = new_lanes(times, states)
+    sums = np.empty(square * LANES)
+    for begin in range(0, sequences, LANES):
+        filled = min(LANES, sequences - begin)
+        steps = 1
+        for i in range(LANES):
+            n = order[min(begin + i, sequences - 1)]
+            lanes.starts[i] = n * series
+            lanes.matrices[i] = n * matrices * square if own_matrix else 0
+            lanes.ends[i] = lengths[n] if i < filled else 0
+            steps = max(steps, lengths[n])
+            for k in range(states):
+                row = n * states if own_start else 0
+                lanes.predicted[k * LANES + i] = initial_probs[row + k]
+                lanes.beta[k * LANES + i] = 1.0
+        forward(lanes, log_likelihoods, transition_matrix, not own_matrix, stride, steps, states)
+        backward(lanes, transition_matrix, not own_matrix, stride, steps, states, posterior)
+        if constant:
+            pair_sums(lanes, steps, states, sums)
+        for i in range(filled):
+            n = order[begin + i]
+            used = lengths[n]
+            row = n * states if own_start else 0
+            matrix = lanes.matrices[i]
+            passed = square if constant else square * max(used - 1, 0)
+            possible = (
+                lanes.sum_of_emissions[i] < np.inf
+                and _valid(initial_probs, row, row + states)
+                and _valid(transition_matrix, matrix, matrix + passed)
+            )
+            if not possible:
+                used, status[n], log_likelihood[n] = 0, IMPOSSIBLE, -np.inf
+            elif lanes.sum_of_ratios[i] <= largest_ratio:
+                status[n], log_likelihood[n] = EXACT, lanes.log_likelihood[i]
+            else:
+                used, status[n], log_likelihood[n] = 0, UNDECIDED, 0.0
+            for j in range(n * series + used * states, (n + 1) * series):
+                posterior[j] = 0.0
+            _copy_out(lanes.emission, i, min(used, 1), states, first, n * states)
+            if constant:
+                _copy_out(sums, i, min(used, 1), square, pairs, n * square)
+            else:
+                _copy_out(lanes.filtered, i, used, states, before, n * series)
+                _copy_out(lanes.emission, i, used, states, evidence, n * series)
+
+
+@njit(forceinline=True)
+def _zeros(frame, result, size):
+    array = ffi.floats(frame, True, result, size)
+    for i in range(size):
+        array[i] = 0.0
+    return array
+
+
+@lru_cache
+def posterior_handler(unrolled: int) -> Any:
+    """Compile the posterior of hidden Markov chains as a handler for XLA.
+
+    Parameters
+    ----------
+    unrolled : int
+        The number of states for which loops are unrolled; 0 serves any number.
+
+    Returns
+    -------
+    numba cfunc
+    """
+
+    @cfunc(types.int64(types.int64), nopython=True, cache=True)
+    def handler(frame):
+        if ffi.answered_query(frame):
+            return 0
+        N, T, K = ffi.length(frame, 0, 0), ffi.length(frame, 0, 1), ffi.length(frame, 0, 2)
+        if unrolled:
+            K = unrolled
+        starts, chains, matrices = (
+            ffi.length(frame, 1, 0),
+            ffi.length(frame, 2, 0),
+            ffi.length(frame, 2, 1),
+        )
+        constant = matrices == 1
+        pairs = _zeros(frame, 4, N * K * K if constant else 0)
+        before = _zeros(frame, 4, 0 if constant else N * T * K)
+        evidence = _zeros(frame, 4 if constant else 5, 0 if constant else N * T * K)
+        _posterior(
+            N,
+            T,
+            K,
+            starts > 1,
+            chains > 1,
+            matrices,
+            ffi.floats(frame, False, 0, N * T * K),
+            ffi.floats(frame, False, 1, starts * K),
+            ffi.floats(frame, False, 2, chains * matrices * K * K),
+            ffi.integers(frame, False, 3, N),
+            ffi.integers(frame, False, 4, N),
+            ffi.floats(frame, False, 5, 1)[0],
+            ffi.floats(frame, True, 0, N),
+            ffi.floats(frame, True, 1, N),
+            ffi.floats(frame, True, 2, N * T * K),
+            _zeros(frame, 3, N * K),
+            pairs,
+            before,
+            evidence,
+        )
+        return 0
+
+    return handler

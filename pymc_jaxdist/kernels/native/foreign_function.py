@@ -1,0 +1,130 @@
+"""Calling a function that Numba compiled from inside a function that XLA compiled.
+
+XLA describes a call by a frame of pointers in memory (``xla/ffi/api/c_api.h``, which jaxlib
+ships, fixes the layout for a major version of the interface). A handler written in Numba reads
+it without Python and without the global interpreter lock.
+
+References
+----------
+.. [1] JAX documentation: Foreign function interface, https://docs.jax.dev/en/latest/ffi.html
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import jax
+import numpy as np
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
+
+__all__ = ["answered_query", "floats", "integers", "length", "register"]
+
+# Positions in the structures, counted in words of eight bytes.
+_FRAME_EXTENSION, _FRAME_API, _FRAME_ARGUMENTS, _FRAME_RESULTS = 1, 2, 5, 10
+_LIST_ITEMS = 4
+_BUFFER_DATA, _BUFFER_DIMENSIONS = 3, 5
+_EXTENSION_TYPE, _EXTENSION_METADATA = 1, 3
+_METADATA_VERSION, _METADATA_TRAITS = 3, 4
+_API_VERSION = 4
+_IS_METADATA = 1
+
+
+@intrinsic
+def _word(typing_context, address, index):
+    """Read one word of a structure."""
+
+    def generate(context, builder, signature, arguments):
+        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(words, [arguments[1]]))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def _write_word(typing_context, address, index, value):
+    """Write one word of a structure."""
+
+    def generate(context, builder, signature, arguments):
+        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        builder.store(arguments[2], builder.gep(words, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+def _pointer_to(number_type):
+    @intrinsic
+    def pointer(typing_context, address):
+        def generate(context, builder, signature, arguments):
+            target = context.get_value_type(signature.return_type)
+            return builder.inttoptr(arguments[0], target)
+
+        return types.CPointer(number_type)(types.int64), generate
+
+    return pointer
+
+
+_pointer_to_floats = _pointer_to(types.float64)
+_pointer_to_integers = _pointer_to(types.int64)
+
+
+@njit(forceinline=True)
+def answered_query(frame):
+    """Answer XLA's question for the version of the interface, if that is what the call is.
+
+    Returns
+    -------
+    bool
+    """
+    extension = _word(frame, _FRAME_EXTENSION)
+    if extension == 0 or _word(extension, _EXTENSION_TYPE) & 0xFFFFFFFF != _IS_METADATA:
+        return False
+    metadata = _word(extension, _EXTENSION_METADATA)
+    version = _word(_word(frame, _FRAME_API), _API_VERSION)
+    _write_word(metadata, _METADATA_VERSION, version)
+    _write_word(metadata, _METADATA_TRAITS, 0)
+    return True
+
+
+@njit(forceinline=True)
+def _buffer(frame, which, index):
+    return _word(_word(frame, which + _LIST_ITEMS), index)
+
+
+@njit(forceinline=True)
+def length(frame, index, axis):
+    """Read the length of an axis of an argument."""
+    return _word(_word(_buffer(frame, _FRAME_ARGUMENTS, index), _BUFFER_DIMENSIONS), axis)
+
+
+@njit(forceinline=True)
+def floats(frame, result, index, size):
+    """View an argument (or a result) as a flat array of double precision."""
+    buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)
+    return carray(_pointer_to_floats(_word(buffer, _BUFFER_DATA)), (size,))
+
+
+@njit(forceinline=True)
+def integers(frame, result, index, size):
+    """View an argument (or a result) as a flat array of 64-bit integers."""
+    buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)
+    return carray(_pointer_to_integers(_word(buffer, _BUFFER_DATA)), (size,))
+
+
+def register(name: str, handler: Any) -> None:
+    """Make a handler known to XLA.
+
+    Parameters
+    ----------
+    name : str
+        The name by which `jax.ffi.ffi_call` finds it.
+    handler : numba cfunc
+        From the address of a call frame to 0.
+    """
+    function = ctypes.cast(handler.address, ctypes.c_void_p)
+    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(function), platform="cpu", api_version=1)

@@ -1,0 +1,277 @@
+r"""Scaled forward and backward recursions of eight stretches of time at once.
+
+A stretch is a sequence, or a part of a long one. It occupies one lane of the vectors: at each step
+every lane is at its own time of its own stretch. Arrays are flat; the number of state k at step s
+in lane l is at ``(s * K + k) * 8 + l``.
+
+The recursions are those of `pymc_jaxdist.kernels.scaled`:
+
+.. math::
+
+    \alpha_t(j) = b_t(j) \bar\alpha_t(j) / c_t, \quad
+    \bar\alpha_{t+1}(j) = \sum_i \alpha_t(i) P_{ij}, \quad
+    \beta_{t-1}(i) = \sum_j P_{ij} b_t(j) \beta_t(j) / c_t
+
+but for the scale of :math:`\beta_t`, which is chosen at each step such that :math:`\sum_k
+\alpha_t(k) \beta_t(k) = 1`; rounding errors then do not add up along the recursion.
+
+References
+----------
+Rabiner, L. R. (1989). A tutorial on hidden Markov models and selected applications in
+speech recognition. Proceedings of the IEEE 77, 257-286.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pymc_jaxdist.kernels.native.exponential import exponential
+from pymc_jaxdist.kernels.native.vectors import (
+    LANES,
+    exponent,
+    gather,
+    lane,
+    larger,
+    load,
+    mantissa,
+    select_before,
+    splat,
+    store,
+)
+
+__all__ = ["Lanes", "backward", "forward", "new_lanes", "pair_sums"]
+
+LOG_2 = math.log(2.0)
+
+
+class Lanes(NamedTuple):
+    """What the recursions of eight stretches read and leave behind.
+
+    Attributes
+    ----------
+    starts : array of int, shape (8,)
+        Where each stretch begins in the flat log-likelihoods.
+    ends : array, shape (8,)
+        The number of steps of each stretch; later ones are padding.
+    matrices : array of int, shape (8,)
+        Where the transition matrix of each lane begins.
+    predicted : array, shape (K * 8,)
+        ``p(z_t | earlier observations)``: of the first step before `forward`, of the last step
+        after it.
+    beta : array, shape (K * 8,)
+        Of the last step, on any scale, before `backward`; of the first step after it.
+    column : array, shape (K * 8,)
+        Scratch.
+    emission : array, shape (steps * K * 8,)
+        ``b_t`` after `forward`, ``b_t * beta_t / c_t`` after `backward`, which is 0 on padding.
+    filtered : array, shape (steps * K * 8,)
+        ``alpha_t``.
+    inverse_normaliser : array, shape (steps * 8,)
+        ``1 / c_t``.
+    log_likelihood : array, shape (8,)
+    sum_of_emissions : array, shape (8,)
+        Finite unless an observation is NaN, infinitely likely, or impossible under each state.
+    sum_of_ratios : array, shape (8,)
+        Of ``beta_t / c_t`` over times and states: beyond the largest of them.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    matrices: np.ndarray
+    predicted: np.ndarray
+    beta: np.ndarray
+    column: np.ndarray
+    emission: np.ndarray
+    filtered: np.ndarray
+    inverse_normaliser: np.ndarray
+    log_likelihood: np.ndarray
+    sum_of_emissions: np.ndarray
+    sum_of_ratios: np.ndarray
+
+
+@njit(error_model="numpy")
+def new_lanes(steps, states):
+    """Allocate lanes for at most so many steps."""
+    return Lanes(
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES),
+        np.zeros(LANES, np.int64),
+        np.zeros(states * LANES),
+        np.zeros(states * LANES),
+        np.zeros(states * LANES),
+        np.empty(steps * states * LANES),
+        np.empty(steps * states * LANES),
+        np.empty(steps * LANES),
+        np.zeros(LANES),
+        np.zeros(LANES),
+        np.zeros(LANES),
+    )
+
+
+@njit(error_model="numpy", forceinline=True)
+def _propagate(lanes, matrix, offset, shared, at, states):
+    """One step forward in time, from the filtered probabilities at `at`."""
+    filtered, predicted = lanes.filtered, lanes.predicted
+    for j in range(states):
+        total = splat(0.0)
+        if shared:
+            for i in range(states):
+                total += load(filtered, at + i * LANES) * matrix[offset + i * states + j]
+        else:
+            for i in range(states):
+                moved = gather(matrix, lanes.matrices, offset + i * states + j)
+                total += load(filtered, at + i * LANES) * moved
+        store(predicted, j * LANES, total)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _pull_back(lanes, matrix, offset, shared, at, states):
+    """One step backward in time, from the evidence at `at`."""
+    evidence, beta = lanes.emission, lanes.beta
+    for i in range(states):
+        total = splat(0.0)
+        if shared:
+            for j in range(states):
+                total += load(evidence, at + j * LANES) * matrix[offset + i * states + j]
+        else:
+            for j in range(states):
+                moved = gather(matrix, lanes.matrices, offset + i * states + j)
+                total += load(evidence, at + j * LANES) * moved
+        store(beta, i * LANES, total)
+
+
+@njit(error_model="numpy", forceinline=True)
+def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
+    """Run the forward recursion.
+
+    Parameters
+    ----------
+    lanes : Lanes
+    log_likelihoods : array, flat
+    matrix : array, flat
+    shared : bool
+        Whether one matrix serves all lanes; otherwise each has its own, at `lanes.matrices`.
+    stride : int
+        From the matrix of one step to that of the next: 0 if it is constant in time.
+    steps, states : int
+    """
+    one, zero = splat(1.0), splat(0.0)
+    ends = load(lanes.ends, 0)
+    size = states * LANES
+    product, power, tops, seen = one, zero, zero, zero
+    for s in range(steps):
+        now = splat(float(s))
+        at = s * size
+        top = splat(-np.inf)
+        for k in range(states):
+            given = gather(log_likelihoods, lanes.starts, s * states + k)
+            given = select_before(now, ends, given, zero)
+            store(lanes.column, k * LANES, given)
+            top = larger(given, top)
+        total = zero
+        for k in range(states):
+            emitted = exponential(load(lanes.column, k * LANES) - top)
+            seen += emitted
+            store(lanes.emission, at + k * LANES, emitted)
+            joint = emitted * load(lanes.predicted, k * LANES)
+            store(lanes.column, k * LANES, joint)
+            total += joint
+        inverse = one / total
+        store(lanes.inverse_normaliser, s * LANES, inverse)
+        for k in range(states):
+            probs = load(lanes.column, k * LANES) * inverse
+            store(lanes.filtered, at + k * LANES, select_before(now, ends, probs, zero))
+        # The logarithm of a product, whose exponent is taken out at each step.
+        product *= select_before(now, ends, total, one)
+        power += exponent(product)
+        product = mantissa(product)
+        tops += top
+        if s < steps - 1:
+            _propagate(lanes, matrix, stride * s, shared, at, states)
+    store(lanes.sum_of_emissions, 0, seen)
+    for i in range(LANES):
+        logarithm = math.log(lane(product, i)) + lane(power, i) * LOG_2
+        lanes.log_likelihood[i] = logarithm + lane(tops, i)
+
+
+@njit(error_model="numpy", forceinline=True)
+def backward(lanes, matrix, shared, stride, steps, states, posterior):
+    """Run the backward recursion after the forward recursion.
+
+    Parameters
+    ----------
+    lanes, matrix, shared, stride, steps, states
+        As for `forward`.
+    posterior : array, flat
+        Gets the posterior probabilities of the states, laid out like the log-likelihoods.
+    """
+    one, zero = splat(1.0), splat(0.0)
+    ends = load(lanes.ends, 0)
+    size = states * LANES
+    last = np.copy(lanes.beta)
+    ratios = zero
+    for s in range(steps - 1, -1, -1):
+        now = splat(float(s))
+        at = s * size
+        total = zero
+        for k in range(states):
+            # A stretch that ends later than others begins with its own last step.
+            beta = select_before(now + 1.0, ends, load(lanes.beta, k * LANES), load(last, k * LANES))
+            store(lanes.beta, k * LANES, beta)
+            both = beta * load(lanes.filtered, at + k * LANES)
+            store(lanes.column, k * LANES, both)
+            total += both
+        scale = one / total
+        ratio_scale = scale * load(lanes.inverse_normaliser, s * LANES)
+        for k in range(states):
+            store(lanes.column, k * LANES, load(lanes.column, k * LANES) * scale)
+            ratio = load(lanes.beta, k * LANES) * ratio_scale
+            ratios += select_before(now, ends, ratio, zero)
+            evidence = load(lanes.emission, at + k * LANES) * ratio
+            store(lanes.emission, at + k * LANES, select_before(now, ends, evidence, zero))
+        for i in range(LANES):
+            if s < lanes.ends[i]:
+                for k in range(states):
+                    posterior[lanes.starts[i] + s * states + k] = lanes.column[k * LANES + i]
+        if s > 0:
+            _pull_back(lanes, matrix, stride * (s - 1), shared, at, states)
+    store(lanes.sum_of_ratios, 0, ratios)
+
+
+@njit(error_model="numpy", forceinline=True)
+def pair_sums(lanes, steps, states, pairs):
+    """Sum ``alpha_{t-1}(i) * b_t(j) * beta_t(j) / c_t`` over the steps of each lane.
+
+    Parameters
+    ----------
+    lanes : Lanes
+        After `backward`.
+    steps, states : int
+    pairs : array, shape (K * K * 8,)
+        Gets the sums.
+    """
+    filtered, evidence = lanes.filtered, lanes.emission
+    size = states * LANES
+    for i in range(states):
+        for j in range(0, states - states % 2, 2):
+            first, second = splat(0.0), splat(0.0)
+            for s in range(1, steps):
+                before = load(filtered, (s - 1) * size + i * LANES)
+                at = s * size + j * LANES
+                first += before * load(evidence, at)
+                second += before * load(evidence, at + LANES)
+            store(pairs, (i * states + j) * LANES, first)
+            store(pairs, (i * states + j + 1) * LANES, second)
+        if states % 2:
+            j = states - 1
+            last = splat(0.0)
+            for s in range(1, steps):
+                before = load(filtered, (s - 1) * size + i * LANES)
+                last += before * load(evidence, s * size + j * LANES)
+            store(pairs, (i * states + j) * LANES, last)

@@ -1,0 +1,178 @@
+"""The posterior of hidden Markov chains, from which value and gradient follow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pymc_jaxdist.kernels.chain import Chain
+from pymc_jaxdist.kernels.extended import ExpectedCounts
+from pymc_jaxdist.kernels.orientation import orientation
+from pymc_jaxdist.kernels.scaled import scaled_backward, scaled_forward
+from pymc_jaxdist.kernels.underflow import posterior_may_have_lost_mass
+
+__all__ = ["Posterior", "impossible", "invalid", "scaled_posterior", "weighted_counts"]
+
+
+class Posterior(NamedTuple):
+    """What both recursions tell of N chains; 0 for sequences of which it is not exact.
+
+    Attributes
+    ----------
+    log_likelihood : Array, shape (N,)
+    exact : Array of bool, shape (N,)
+        Whether the scaled recursions lost nothing. No sequence is both exact and impossible.
+    impossible : Array of bool, shape (N,)
+        Whether the log-likelihood is -inf beyond doubt.
+    states : Array, shape (N, T, K)
+        ``p(z_t | y)``; 0 on padding.
+    first : Array, shape (N, K)
+        Expected first states divided by their probability.
+    pairs : Array, shape (N, K, K), or None
+        Expected transitions divided by their probability, summed over time, if the transition
+        matrix is constant in time.
+    before, evidence : Array, shape (N, T, K), or None
+        Otherwise two factors: the expected transitions from i at time t - 1 to j at time t,
+        divided by their probability, are ``before[t - 1, i] * evidence[t, j]``.
+    """
+
+    log_likelihood: jax.Array
+    exact: jax.Array
+    impossible: jax.Array
+    states: jax.Array
+    first: jax.Array
+    pairs: jax.Array | None
+    before: jax.Array | None
+    evidence: jax.Array | None
+
+
+def invalid(chain: Chain) -> jax.Array:
+    """Tell which sequences have invalid arguments.
+
+    That is NaN or +inf evidence, or a NaN, infinite or negative probability. Padding never
+    matters, nor does a time-varying transition into it.
+
+    Returns
+    -------
+    Array of bool, shape (N,)
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pymc_jaxdist.kernels.chain import flatten_batch
+    >>> chain, _ = flatten_batch(jnp.full((3, 2), jnp.nan), jnp.ones(2) / 2, jnp.eye(2), None)
+    >>> invalid(chain)
+    Array([ True], dtype=bool)
+    """
+    ll, start, matrix, active = chain
+    # One maximum decides, since NaN propagates through it; not (x < inf) is true for NaN.
+    bad_evidence = ~(jnp.max(ll, axis=-1) < jnp.inf)
+    bad_start = jnp.any(~((start >= 0) & (start < jnp.inf)), axis=1)
+    bad_matrix = jnp.any(~((matrix >= 0) & (matrix < jnp.inf)), axis=(2, 3))
+    if active is not None:
+        bad_evidence &= active
+        if not chain.static:
+            bad_matrix = bad_matrix & active[:, 1:]
+    return jnp.any(bad_evidence, axis=1) | bad_start | jnp.any(bad_matrix, axis=1)
+
+
+def impossible(chain: Chain) -> jax.Array:
+    """Tell which sequences are -inf beyond doubt, so that they need no second kernel."""
+    no_state = jnp.max(chain.log_likelihoods, axis=-1) == -jnp.inf
+    if chain.active is not None:
+        no_state &= chain.active
+    return invalid(chain) | jnp.any(no_state, axis=1)
+
+
+def scaled_posterior(chain: Chain) -> Posterior:
+    """Compute the posterior by scans that XLA compiles, on any device and in any precision.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from pymc_jaxdist.kernels.chain import flatten_batch
+    >>> ll = jnp.array([[0.0, -1.0], [-2.0, 0.0]])
+    >>> chain, _ = flatten_batch(ll, jnp.ones(2) / 2, jnp.eye(2), None)
+    >>> print(scaled_posterior(chain).states[0].round(3))
+    [[0.269 0.731]
+     [0.269 0.731]]
+    """
+    forward = scaled_forward(chain)
+    beta = scaled_backward(chain, forward)
+    failed = impossible(chain)
+    exact = ~posterior_may_have_lost_mass(chain, forward, beta) & ~failed
+    layout = orientation(chain)
+    axis = 1 + layout.state_axis
+
+    def spread(x: jax.Array) -> jax.Array:
+        return jnp.expand_dims(x, axis)
+
+    keep = spread(exact[None] if chain.active is None else exact[None] & chain.active.T)
+    posterior = forward.filtered * beta
+    # The sum is 1 but for rounding, which would otherwise accumulate along the recursion.
+    weight = spread(1 / jnp.sum(posterior, axis=axis))
+    states = jnp.where(keep, posterior * weight, 0)
+    ratio = beta * weight / spread(forward.normaliser)
+    evidence = layout.user(jnp.where(keep, forward.emission * ratio, 0))
+    before = layout.user(jnp.where(keep, forward.filtered, 0))
+    pairs = None
+    if chain.static:
+        pairs = jnp.einsum(
+            "nti,ntj->nij",
+            before[:, :-1],
+            evidence[:, 1:],
+            precision=lax.Precision.HIGHEST,
+        )
+    return Posterior(
+        forward.log_likelihood,
+        exact,
+        failed,
+        layout.user(states),
+        evidence[:, 0],
+        pairs,
+        None if chain.static else before,
+        None if chain.static else evidence,
+    )
+
+
+def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> ExpectedCounts:
+    """Weight the sequences, and sum over what they share.
+
+    Parameters
+    ----------
+    chain : Chain
+    posterior : Posterior
+    weights : Array, shape (N,)
+        The cotangent of the log-likelihoods.
+
+    Returns
+    -------
+    ExpectedCounts
+    """
+
+    def contract(subscripts: str, *factors: jax.Array | None) -> jax.Array:
+        # Accelerators round the factors of a product to a few digits unless told not to.
+        product: jax.Array = jnp.einsum(
+            subscripts, weights, *factors, precision=lax.Precision.HIGHEST
+        )
+        return product
+
+    own = "" if chain.shared else "n"
+    if chain.static:
+        pairs = contract(f"n,nij->{own}ij", posterior.pairs)
+    else:
+        assert posterior.before is not None
+        assert posterior.evidence is not None
+        before, evidence = posterior.before[:, :-1], posterior.evidence[:, 1:]
+        pairs = contract(f"n,nti,ntj->{own}tij", before, evidence)
+    first = contract(
+        "n,nk->k" if len(chain.initial_probs) == 1 else "n,nk->nk", posterior.first
+    )
+    return ExpectedCounts(
+        posterior.states * weights[:, None, None],
+        first.reshape(chain.initial_probs.shape),
+        pairs.reshape(chain.transition_matrix.shape),
+    )
