@@ -18,7 +18,6 @@ from pymc_jaxdist.kernels.chain import Chain, flatten_batch
 from pymc_jaxdist.kernels.extended import (
     ExpectedCounts,
     extended_counts,
-    extended_log_likelihood,
 )
 from pymc_jaxdist.kernels.lazy import run_if_any
 from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior, serves
@@ -26,6 +25,8 @@ from pymc_jaxdist.kernels.posterior import (
     Posterior,
     impossible,
     scaled_posterior,
+    settle,
+    settled_posterior,
     weighted_counts,
 )
 from pymc_jaxdist.kernels.scaled import scaled_log_likelihood
@@ -41,25 +42,18 @@ class Residuals(NamedTuple):
     ----------
     chain : Chain
     posterior : Posterior
-    extended : Array of bool, shape (N,)
-        Possible sequences that need the extended kernel.
+    extended : Array of bool, shape (N,), or None
+        Possible sequences whose posterior needs the extended kernel. None if it has been used,
+        which takes a constant transition matrix: otherwise the pairs of each sequence are too
+        many to be kept.
     """
 
     chain: Chain
     posterior: Posterior
-    extended: jax.Array
+    extended: jax.Array | None
 
 
 _Cotangents: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, None]
-
-
-def _settle(chain: Chain, log_lik: jax.Array, failed: jax.Array, flagged: jax.Array) -> jax.Array:
-    """Replace what scaling could not decide."""
-
-    def recompute(scaled: jax.Array) -> jax.Array:
-        return jnp.where(flagged, extended_log_likelihood(chain), scaled)
-
-    return run_if_any(flagged, recompute, jnp.where(failed, -jnp.inf, log_lik))
 
 
 def _log_likelihood(
@@ -72,7 +66,7 @@ def _log_likelihood(
     chain = Chain(log_likelihoods, initial_probs, transition_matrix, active)
     failed = impossible(chain)
     flagged = may_have_lost_mass(chain) & ~failed
-    return _settle(chain, scaled_log_likelihood(chain), failed, flagged)
+    return settle(chain, scaled_log_likelihood(chain), failed, flagged)
 
 
 def forward_rule(
@@ -87,9 +81,13 @@ def forward_rule(
     known whether the value is exact.
     """
     chain = Chain(log_likelihoods, initial_probs, transition_matrix, active)
-    posterior = native_posterior(chain) if serves(chain) else scaled_posterior(chain)
+    native = serves(chain)
+    if chain.static:
+        posterior = native_posterior(chain) if native else settled_posterior(chain)
+        return posterior.log_likelihood, Residuals(chain, posterior, None)
+    posterior = native_posterior(chain) if native else scaled_posterior(chain)
     flagged = ~posterior.exact & ~posterior.impossible
-    log_lik = _settle(chain, posterior.log_likelihood, posterior.impossible, flagged)
+    log_lik = settle(chain, posterior.log_likelihood, posterior.impossible, flagged)
     return log_lik, Residuals(chain, posterior, flagged & (log_lik > -jnp.inf))
 
 
@@ -105,12 +103,15 @@ def expected_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
     -------
     ExpectedCounts
     """
-    chain, extended = residuals.chain, residuals.extended
+    chain, posterior, extended = residuals
+    counts = weighted_counts(chain, posterior, weights)
+    if extended is None:
+        return counts
 
     def add(scaled: ExpectedCounts) -> ExpectedCounts:
         return jax.tree.map(jnp.add, scaled, extended_counts(chain, extended, weights))
 
-    return run_if_any(extended, add, weighted_counts(chain, residuals.posterior, weights))
+    return run_if_any(extended, add, counts)
 
 
 def _backward_rule(residuals: Residuals, weights: jax.Array) -> _Cotangents:

@@ -9,12 +9,25 @@ import jax.numpy as jnp
 from jax import lax
 
 from pymc_jaxdist.kernels.chain import Chain
-from pymc_jaxdist.kernels.extended import ExpectedCounts
+from pymc_jaxdist.kernels.extended import (
+    ExpectedCounts,
+    extended_counts,
+    extended_log_likelihood,
+)
+from pymc_jaxdist.kernels.lazy import run_if_any
 from pymc_jaxdist.kernels.orientation import orientation
 from pymc_jaxdist.kernels.scaled import scaled_backward, scaled_forward
 from pymc_jaxdist.kernels.underflow import posterior_may_have_lost_mass
 
-__all__ = ["Posterior", "impossible", "invalid", "scaled_posterior", "weighted_counts"]
+__all__ = [
+    "Posterior",
+    "impossible",
+    "invalid",
+    "scaled_posterior",
+    "settle",
+    "settled_posterior",
+    "weighted_counts",
+]
 
 
 class Posterior(NamedTuple):
@@ -138,6 +151,51 @@ def scaled_posterior(chain: Chain) -> Posterior:
     )
 
 
+def settle(chain: Chain, log_lik: jax.Array, failed: jax.Array, flagged: jax.Array) -> jax.Array:
+    """Replace what scaling could not decide."""
+
+    def recompute(scaled: jax.Array) -> jax.Array:
+        return jnp.where(flagged, extended_log_likelihood(chain), scaled)
+
+    return run_if_any(flagged, recompute, jnp.where(failed, -jnp.inf, log_lik))
+
+
+def settled_posterior(chain: Chain) -> Posterior:
+    """Compute the posterior exactly, whatever scaling may have lost.
+
+    Parameters
+    ----------
+    chain : Chain
+        With a transition matrix that is constant in time.
+    """
+    scaled = scaled_posterior(chain)
+    flagged = ~scaled.exact & ~scaled.impossible
+    log_lik = settle(chain, scaled.log_likelihood, scaled.impossible, flagged)
+    extended = flagged & (log_lik > -jnp.inf)
+    sequences = len(chain.log_likelihoods)
+    own = chain._replace(
+        initial_probs=jnp.broadcast_to(
+            chain.initial_probs, (sequences, *chain.initial_probs.shape[1:])
+        ),
+        transition_matrix=jnp.broadcast_to(
+            chain.transition_matrix, (sequences, *chain.transition_matrix.shape[1:])
+        ),
+    )
+
+    def add(results: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        counts = extended_counts(own, extended, jnp.ones_like(log_lik))
+        states, first, pairs = results
+        return (
+            states + counts.log_likelihoods,
+            first + counts.initial_probs,
+            pairs + counts.transition_matrix[:, 0],
+        )
+
+    assert scaled.pairs is not None
+    states, first, pairs = run_if_any(extended, add, (scaled.states, scaled.first, scaled.pairs))
+    return scaled._replace(log_likelihood=log_lik, states=states, first=first, pairs=pairs)
+
+
 def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> ExpectedCounts:
     """Weight the sequences, and sum over what they share.
 
@@ -168,9 +226,7 @@ def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> E
         assert posterior.evidence is not None
         before, evidence = posterior.before[:, :-1], posterior.evidence[:, 1:]
         pairs = contract(f"n,nti,ntj->{own}tij", before, evidence)
-    first = contract(
-        "n,nk->k" if len(chain.initial_probs) == 1 else "n,nk->nk", posterior.first
-    )
+    first = contract("n,nk->k" if len(chain.initial_probs) == 1 else "n,nk->nk", posterior.first)
     return ExpectedCounts(
         posterior.states * weights[:, None, None],
         first.reshape(chain.initial_probs.shape),

@@ -11,14 +11,21 @@ import numpy as np
 from numba import cfunc, njit, types
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
+from pymc_jaxdist.kernels.native.extended import extended_posterior
 from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
+from pymc_jaxdist.kernels.native.stretches import posterior_of_stretches
 from pymc_jaxdist.kernels.native.vectors import LANES
 
 __all__ = ["EXACT", "IMPOSSIBLE", "UNDECIDED", "posterior_handler"]
 
 # What is known of a sequence: its results are exact; the scaled recursions may have lost
-# something; it is impossible beyond doubt. Numbers, since they are an output beside others.
+# something, and the transition matrix varies in time, so that what they lost is not computed
+# here; it is impossible beyond doubt. Numbers, since they are an output beside others.
 EXACT, UNDECIDED, IMPOSSIBLE = 0.0, 1.0, 2.0
+
+# Sequences so few and so long are cut into stretches: four or more fill half of the lanes by
+# themselves, and with more states the products cost more than the lanes that stay empty.
+FEW_SEQUENCES, LONG_SEQUENCE, MAX_STATES_OF_STRETCHES = 4, 256, 16
 
 
 @njit(error_model="numpy")
@@ -63,25 +70,50 @@ def _posterior(
     series, square = times * states, states * states
     constant = matrices == 1
     stride = 0 if constant else square
-    lanes = new_lanes(times, states)
+    few = constant and sequences < FEW_SEQUENCES and states <= MAX_STATES_OF_STRETCHES
+    shortest = times
+    for n in range(sequences):
+        shortest = min(shortest, lengths[n])
+    stretches = few and shortest >= LONG_SEQUENCE
+    lanes = new_lanes(times // LANES + LANES if stretches else times, states)
     sums = np.empty(square * LANES)
-    for begin in range(0, sequences, LANES):
-        filled = min(LANES, sequences - begin)
-        steps = 1
-        for i in range(LANES):
-            n = order[min(begin + i, sequences - 1)]
-            lanes.starts[i] = n * series
-            lanes.matrices[i] = n * matrices * square if own_matrix else 0
-            lanes.ends[i] = lengths[n] if i < filled else 0
-            steps = max(steps, lengths[n])
-            for k in range(states):
-                row = n * states if own_start else 0
-                lanes.predicted[k * LANES + i] = initial_probs[row + k]
-                lanes.beta[k * LANES + i] = 1.0
-        forward(lanes, log_likelihoods, transition_matrix, not own_matrix, stride, steps, states)
-        backward(lanes, transition_matrix, not own_matrix, stride, steps, states, posterior)
-        if constant:
-            pair_sums(lanes, steps, states, sums)
+    for begin in range(0, sequences, 1 if few else LANES):
+        filled = 1 if few else min(LANES, sequences - begin)
+        if stretches:
+            n = order[begin]
+            done = posterior_of_stretches(
+                lanes,
+                log_likelihoods,
+                n * series,
+                lengths[n],
+                initial_probs,
+                n * states if own_start else 0,
+                transition_matrix,
+                n * square if own_matrix else 0,
+                states,
+                posterior,
+                sums,
+            )
+            if not done:
+                stretches = False
+                lanes = new_lanes(times, states)
+        if not stretches:
+            steps = 1
+            for i in range(LANES):
+                n = order[min(begin + i, begin + filled - 1)]
+                lanes.starts[i] = n * series
+                lanes.matrices[i] = n * matrices * square if own_matrix else 0
+                lanes.ends[i] = lengths[n] if i < filled else 0
+                steps = max(steps, lengths[n])
+                for k in range(states):
+                    row = n * states if own_start else 0
+                    lanes.predicted[k * LANES + i] = initial_probs[row + k]
+                    lanes.beta[k * LANES + i] = 1.0
+            shared = not own_matrix
+            forward(lanes, log_likelihoods, transition_matrix, 0, shared, stride, steps, states)
+            backward(lanes, transition_matrix, 0, shared, stride, steps, states, posterior)
+            if constant:
+                pair_sums(lanes, steps, states, sums)
         for i in range(filled):
             n = order[begin + i]
             used = lengths[n]
@@ -97,16 +129,37 @@ def _posterior(
                 used, status[n], log_likelihood[n] = 0, IMPOSSIBLE, -np.inf
             elif lanes.sum_of_ratios[i] <= largest_ratio:
                 status[n], log_likelihood[n] = EXACT, lanes.log_likelihood[i]
+            elif constant:
+                # The states are written here, pairs and first begin as 0.
+                log_likelihood[n] = extended_posterior(
+                    log_likelihoods,
+                    n * series,
+                    initial_probs,
+                    row,
+                    transition_matrix,
+                    matrix,
+                    used,
+                    states,
+                    posterior,
+                    first,
+                    n * states,
+                    pairs,
+                    n * square,
+                )
+                status[n] = EXACT
+                if log_likelihood[n] == -np.inf:
+                    used, status[n] = 0, IMPOSSIBLE
             else:
                 used, status[n], log_likelihood[n] = 0, UNDECIDED, 0.0
             for j in range(n * series + used * states, (n + 1) * series):
                 posterior[j] = 0.0
-            _copy_out(lanes.emission, i, min(used, 1), states, first, n * states)
-            if constant:
-                _copy_out(sums, i, min(used, 1), square, pairs, n * square)
-            else:
-                _copy_out(lanes.filtered, i, used, states, before, n * series)
-                _copy_out(lanes.emission, i, used, states, evidence, n * series)
+            if used > 0 and lanes.sum_of_ratios[i] <= largest_ratio:
+                _copy_out(lanes.emission, i, 1, states, first, n * states)
+                if constant:
+                    _copy_out(sums, i, 1, square, pairs, n * square)
+                else:
+                    _copy_out(lanes.filtered, i, used, states, before, n * series)
+                    _copy_out(lanes.emission, i, used, states, evidence, n * series)
 
 
 @njit(forceinline=True)

@@ -17,7 +17,6 @@ import ctypes
 from typing import Any
 
 import jax
-import numpy as np
 from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic

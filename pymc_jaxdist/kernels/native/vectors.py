@@ -158,9 +158,7 @@ def _define_operator(operation, instruction: str) -> None:
     infer_global(operation)(Template)
 
     def generate(context, builder, signature, arguments):
-        vectors = [
-            x if x.type == _DOUBLES else _everywhere(builder, x) for x in arguments
-        ]
+        vectors = [x if x.type == _DOUBLES else _everywhere(builder, x) for x in arguments]
         # "contract" lets LLVM join a product and a sum into one instruction.
         return getattr(builder, instruction)(*vectors, flags=("contract",))
 
@@ -216,9 +214,7 @@ def times_power_of_two(typing_context, x, power):
     def generate(context, builder, signature, arguments):
         x, power = arguments
         integer = builder.bitcast(power, _INTEGERS)
-        bits = builder.shl(
-            builder.add(integer, _same_bits(_BIAS)), _same_bits(_FRACTION_BITS)
-        )
+        bits = builder.shl(builder.add(integer, _same_bits(_BIAS)), _same_bits(_FRACTION_BITS))
         return builder.fmul(x, builder.bitcast(bits, _DOUBLES))
 
     return _vector(_vector, _vector), generate
