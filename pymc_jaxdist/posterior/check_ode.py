@@ -22,6 +22,8 @@ __all__ = ["ODECheck", "check_ode"]
 
 # How much tighter the solution is to which others are compared.
 TIGHTER = 1e-3
+# How many of the subjects that fail are printed.
+SUBJECTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class ODECheck:
         Largest relative difference of its gradient.
     advice : tuple of str
         What to change.
+    failures_by_subject : dict of str to (...) array of int
+        How many solves of each subject failed, by reason; one number if there are no subjects.
     """
 
     variable: str
@@ -56,6 +60,7 @@ class ODECheck:
     value_error: float
     gradient_error: float
     advice: tuple[str, ...]
+    failures_by_subject: dict[str, np.ndarray]
 
     @property
     def failed(self) -> float:
@@ -73,7 +78,24 @@ class ODECheck:
             f"  log-likelihood    differs by {self.value_error:.2g} from a much tighter solve",
             f"  gradient          differs by {self.gradient_error:.2g} (relative)",
         ]
+        lines[2:2] = self._subjects_that_fail()
         return "\n".join(lines + [f"  advice            {text}" for text in self.advice])
+
+    def _subjects_that_fail(self) -> list[str]:
+        """Return lines on those subjects that fail most."""
+        tables = self.failures_by_subject
+        total = sum(tables.values(), start=np.zeros(()))
+        if total.ndim == 0:
+            return []
+        order = np.argsort(-total.ravel(), kind="stable")
+        failing = [np.unravel_index(i, total.shape) for i in order if total.ravel()[i] > 0]
+        lines = []
+        for subject in failing[:SUBJECTS_SHOWN]:
+            label = ", ".join(str(int(i)) for i in subject)
+            reasons = ", ".join(f"{t[subject]} {r}" for r, t in tables.items() if t[subject])
+            lines.append(f"    subject {label:8}  {reasons}")
+        more = len(failing) - SUBJECTS_SHOWN
+        return [*lines, f"    and {more} more subjects"] if more > 0 else lines
 
 
 def check_ode(
@@ -168,11 +190,15 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
     kernel: ODELogLikelihood = node.op.kernel
     equation = kernel.equation
     observed = jnp.asarray(node.inputs[0].eval())
-    status, steps, stiffness = (
-        np.asarray(x).ravel() for x in _how_it_went(equation)(*inputs[: equation.n_arguments])
+    status_of_each, steps, stiffness = (
+        np.asarray(x) for x in _how_it_went(equation)(*inputs[: equation.n_arguments])
     )
+    status, steps, stiffness = (x.ravel() for x in (status_of_each, steps, stiffness))
     solved = status == int(Status.SUCCESS)
-    failures = {Status(int(s)).reason: int((status == s).sum()) for s in np.unique(status[~solved])}
+    by_subject = {
+        Status(int(s)).reason: (status_of_each == s).sum(0) for s in np.unique(status[~solved])
+    }
+    failures = {reason: int(counts.sum()) for reason, counts in by_subject.items()}
     tight = replace(
         equation,
         rtol=max(equation.rtol * TIGHTER, 1e-13),
@@ -213,6 +239,7 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
         value_error=value_error,
         gradient_error=gradient_error,
         advice=_advice(equation, failures, len(status), stiff, value_error),
+        failures_by_subject=by_subject,
     )
 
 
@@ -237,7 +264,9 @@ def _advice(
 def _how_it_went(equation: Equation) -> Any:
     def of_one_draw(arguments: tuple) -> tuple:
         solution = equation.trajectory(*arguments).solution
-        return solution.status, solution.accepted + solution.rejected, solution.stiffness
+        subjects = equation.batch_shape(arguments)
+        status = solution.status.reshape(subjects)
+        return status, solution.accepted + solution.rejected, solution.stiffness
 
     @jax.jit
     def of_all_draws(*arguments: jax.Array) -> tuple:

@@ -10,6 +10,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 from scipy.stats import norm, poisson, t
 
@@ -347,6 +348,18 @@ def test_check_ode_names_the_reasons():
     assert set(report.failures) <= {"too many steps", "step too small", "not finite"}
     assert report.gradient_error < 1e-3
     assert "failed" in str(report)
+
+
+def test_check_ode_tells_which_subject_fails():
+    """With these rates 1 / y = 1 - rate * t: the second subject always blows up before 0.5."""
+    draws = np.stack([np.full(10, 0.1), np.linspace(2.5, 5.0, 10)], axis=-1)
+    posterior = xr.Dataset({"rate": (("chain", "draw", "subject"), draws[None])})
+    report = pmj.check_ode(explosive(), idata={"posterior": posterior})
+    total = sum(report.failures_by_subject.values())
+    assert total.tolist() == [0, 10]
+    assert set(report.failures_by_subject) == set(report.failures)
+    assert "subject 1  " in str(report)
+    assert "subject 0  " not in str(report)
 
 
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():
