@@ -88,6 +88,8 @@ def new_subjects(
         )
     if old.state_names is not None:
         y0 = {name: y0[..., i] for i, name in enumerate(old.state_names)}
+    if "events" not in changes:
+        t0 = t0 - old.run_in  # the doses of the run-in are among those written out
     arguments = {
         "params": old.structure.unflatten(leaves[:n_params]),
         "y0": y0,

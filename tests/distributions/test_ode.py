@@ -226,6 +226,39 @@ def test_repeated_doses():
     assert_allclose(by_k, (exact(1.2, 0.1 + STEP) - exact(1.2, 0.1 - STEP)).sum() / 2e-6, 1e-6)
 
 
+@pytest.mark.parametrize("duration", [None, 3.0])
+def test_doses_at_steady_state(duration):
+    """The closed form: each dose's contribution, summed over all doses there ever were."""
+    times = np.array([0.0, 1.0, 5.0, 12.0, 13.0, 30.0])
+    rate = pt.dscalar("rate")
+    solution = pmj.ode_solution(
+        decay,
+        params=rate,
+        y0=[0.0],
+        times=times,
+        events=pmj.Doses(
+            [0.0], 6.0, 0, duration=duration, interval=12.0, additional=1, steady_state=20
+        ),
+        **FAST_SOLVER,
+        atol=1e-9,
+    )[:, 0]
+    run = pytensor.function([rate], [solution, pt.grad(solution.sum(), rate)], mode=FAST)
+
+    def exact(rate, n_before=1000):
+        since = times[:, None] - 12.0 * np.arange(-n_before, 2)
+        if duration is None:
+            return np.where(since > 0, 6 * np.exp(-rate * since), 0).sum(1)
+        flowing = np.clip(since, 0, duration)
+        of_each = 2 / rate * (1 - np.exp(-rate * flowing))
+        return (of_each * np.exp(-rate * (np.maximum(since, 0) - flowing))).sum(1)
+
+    value, gradient = run(0.15)
+    assert_allclose(value, exact(0.15), rtol=1e-7)
+    expected = (exact(0.15 + STEP) - exact(0.15 - STEP)).sum() / (2 * STEP)
+    assert_allclose(gradient, expected, rtol=1e-6)
+    assert abs(exact(0.15, 0)[0] - exact(0.15)[0]) > 1.0  # it matters
+
+
 def test_infusion_after_an_unknown_delay():
     times = np.array([0.5, 2, 5, 10.0])
     delay = pt.dscalar("delay")

@@ -96,6 +96,33 @@ def test_another_dose_for_the_same_subjects():
     assert_allclose(predicted["y_solution"][0, 0, 2], expected, rtol=1e-5)
 
 
+def test_a_steady_state_stays_one():
+    """Another rate of elimination has another steady state, with the doses of the model."""
+    with pm.Model() as model:
+        rate = pm.HalfNormal("rate")
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, rate: -rate * y,
+            params=rate,
+            y0=[0.0],
+            times=[0.0, 1.0],
+            observe=0,
+            events=pmj.Doses([0.0], 2.0, 0, interval=1.0, steady_state=40),
+            likelihood=lambda y: pm.Normal.dist(y, 1.0),
+            observed=[1.0, 1.0],
+            solver="tsit5",
+            atol=1e-9,
+        )
+    idata = {"posterior": xr.Dataset({"rate": (("chain", "draw"), [[1.0]])})}
+    same = {"observations": False, "model": model}
+    for factor, changes in ((1.0, {}), (2.0, {"params": 2 * rate}), (1.0, {"y0": [1e-3]})):
+        solution = pmj.predict(idata, "y", **changes, **same)["y_solution"].values.ravel()
+        before = 2 / np.expm1(factor)
+        assert_allclose(solution, [before, (before + 2) * np.exp(-factor)], rtol=1e-5)
+    once = pmj.predict(idata, "y", events=pmj.Doses([0.0], 2.0, 0), **same)["y_solution"]
+    assert_allclose(once.values.ravel(), [0.0, 2 * np.exp(-1.0)], rtol=1e-5)
+
+
 def test_a_likelihood_with_parameters_of_the_old_subjects():
     with pytest.raises(ShapeError, match="likelihood"):
         pmj.predict(draws(), "y", params=new_rates(5), y0={"drug": np.zeros(5)}, model=population())
