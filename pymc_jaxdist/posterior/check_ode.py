@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
+from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.basic import Apply
 
 from pymc_jaxdist.errors import ParameterError, compose_message
@@ -22,6 +23,8 @@ __all__ = ["ODECheck", "check_ode"]
 
 # How much tighter the solution is to which others are compared.
 TIGHTER = 1e-3
+# PyMC's initial point is far away if so large a share of the prior draws fits better.
+FAR_AWAY = 0.8
 # How many of the subjects that fail are printed.
 SUBJECTS_SHOWN = 5
 
@@ -109,7 +112,8 @@ def check_ode(
     """Solve a model's differential equation for draws of the parameters, and report.
 
     Before sampling, draws from the prior tell whether the solver can cope with what the sampler
-    may propose; after sampling, draws from the posterior tell how accurate the results are.
+    may propose, and whether it would start far from where the data are likely; after sampling,
+    draws from the posterior tell how accurate the results are.
 
     Parameters
     ----------
@@ -164,7 +168,39 @@ def check_ode(
         values = {rv.name: np.asarray(x) for rv, x in zip(free, drawn, strict=True)}
     inputs = parameter_draws(where, node.inputs[1:], model, values)
     with double_precision():
-        return _report(name, node, inputs)
+        report = _report(name, node, inputs)
+        if idata is not None:
+            return report
+        point = make_initial_point_fn(model=model, return_transformed=False)(random_seed)
+        values = {rv.name: np.asarray(point[rv.name])[None] for rv in model.free_RVs}
+        start = parameter_draws(where, node.inputs[1:], model, values)
+        advice = _advice_on_the_start(node, start, inputs, [rv.name for rv in model.free_RVs])
+        return replace(report, advice=(*report.advice, *advice))
+
+
+def _advice_on_the_start(
+    node: Apply, start: list[np.ndarray], prior: list[np.ndarray], names: list[str]
+) -> tuple[str, ...]:
+    """Say if PyMC begins where the data are less likely than almost anywhere in the prior.
+
+    From far away a sampler meets other modes before it meets the one that matters: oscillations
+    that are too fast, of which the data show every tenth.
+    """
+    kernel, observed = node.op.kernel, jnp.asarray(node.inputs[0].eval())
+    log_likelihood = value_and_gradients(kernel, node.op.differentiable, ())
+
+    def total(inputs: list[np.ndarray], s: int) -> float:
+        return float(np.sum(log_likelihood(observed, *(x[s] for x in inputs))[0]))
+
+    begins = total(start, 0)
+    better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
+    if better < FAR_AWAY:
+        return ()
+    return (
+        f"{better:.0%} of the prior draws fit better than PyMC's initial point "
+        f"(log-likelihood {begins:.4g}): start at draws, "
+        "initvals={" + ", ".join(f"'{name}': 'prior'" for name in names) + "}",
+    )
 
 
 def _only_one(model: pm.Model) -> str:

@@ -395,6 +395,26 @@ def test_check_ode_tells_which_subject_fails():
     assert "subject 0  " not in str(report)
 
 
+@pytest.mark.parametrize(("start", "told"), [(None, True), (0.05, False)])
+def test_check_ode_looks_at_where_sampling_starts(start, told):
+    """PyMC starts a truncated normal variable one above its limit, here 19 deviations away."""
+    with pm.Model() as model:
+        rate = pm.TruncatedNormal("rate", 0.05, 0.05, lower=0, initval=start)
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0],
+            times=[1.0, 5.0, 10.0],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.exp([-0.05, -0.25, -0.5]),
+            **FAST_SOLVER,
+        )
+    advice = "\n".join(pmj.check_ode(model, draws=30, random_seed=1).advice)
+    assert ("initvals={'rate': 'prior'}" in advice) == told
+
+
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():
     model = unknown_start("forward", "tsit5")
     with model:
