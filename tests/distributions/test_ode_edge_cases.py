@@ -1,5 +1,6 @@
 """What breaks other solvers: traps for gradients, steps and subjects, each a test."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,9 +112,18 @@ def test_times_in_any_order_repeated_and_at_the_start():
     assert_allclose(y.eval(mode=FAST), np.exp(-times), rtol=1e-7)
 
 
-def test_a_variable_time_before_the_start_is_a_failure():
+BEFORE = {
+    "adaptive": (lambda t, y, p: -y, {}),
+    "diffrax": (lambda t, y, p: -y, {"solver": diffrax.Dopri5()}),
+    "linear": (pmj.LinearODE(lambda p: -jnp.eye(1)), {}),
+}
+
+
+@pytest.mark.parametrize("kind", BEFORE)
+def test_a_variable_time_before_the_start_is_a_failure(kind):
     begins = pt.dscalar("begins")
-    y = solution(lambda t, y, p: -y, params=None, y0=[1.0], t0=begins, times=[0.5], observe=0)
+    field, options = BEFORE[kind]
+    y = solution(field, params=None, y0=[1.0], t0=begins, times=[0.5], observe=0, **options)
     run = pytensor.function([begins], [y, pt.grad(y.sum(), begins)], mode=FAST)
     assert np.isfinite(run(0.5)[0]).all()
     value, gradient = run(0.6)
