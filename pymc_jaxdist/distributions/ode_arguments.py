@@ -16,7 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
 from pymc_jaxdist.distributions.arguments import known_shape, known_value
-from pymc_jaxdist.distributions.ode_events import event_leaves
+from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Argument, Equation, Structure
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
@@ -134,6 +134,7 @@ def prepare_equation(
         sensitivity=checks.known_sensitivity(where, sensitivity),
         events=tuple(specs),
         kinks=kinks,
+        run_in=run_in(where, events),
         observe=checks.observed_states(where, observe, names, n_states),
     )
     cores = [

@@ -12,7 +12,7 @@ from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.events import DoseEvent, JumpEvent
 
-__all__ = ["Doses", "Jumps", "event_leaves"]
+__all__ = ["Doses", "Jumps", "event_leaves", "run_in"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,11 @@ class Doses:
         Time between repetitions of each dose.
     additional : int
         Number of repetitions of each dose.
+    steady_state : int
+        Number of doses, like the first and an interval apart, that were given before it. ``y0`` is
+        then the state before these: the solution begins ``steady_state * interval`` before ``t0``.
+        What is missing to the steady state falls by the same factor with each dose:
+        ``exp(-rate * interval)`` for the slowest rate of elimination.
 
     Examples
     --------
@@ -43,6 +48,10 @@ class Doses:
 
     >>> from pymc_jaxdist import Doses
     >>> doses = Doses(times=[0.0], amounts=100.0, state=0, interval=12.0, additional=3)
+
+    The same in a patient who has taken them for two weeks:
+
+    >>> doses = Doses([0.0], 100.0, state=0, interval=12.0, additional=3, steady_state=28)
     """
 
     times: Any
@@ -51,6 +60,7 @@ class Doses:
     duration: Any = None
     interval: Any = None
     additional: int = 0
+    steady_state: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +168,54 @@ def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVar
         raise ShapeError(
             compose_message(where, "amounts of doses must fit their times.", got=str(error))
         ) from None
-    if not doses.additional:
+    if not (doses.additional or doses.steady_state):
         return leaves
-    if doses.interval is None or doses.additional < 0:
-        raise ParameterError(
-            compose_message(
-                where,
-                "additional doses need an interval.",
-                got=f"additional={doses.additional}, interval={doses.interval}",
+    for option in ("additional", "steady_state"):
+        number = getattr(doses, option)
+        if number < 0 or (number and doses.interval is None):
+            raise ParameterError(
+                compose_message(
+                    where,
+                    f"{option} doses need an interval.",
+                    got=f"{option}={number}, interval={doses.interval}",
+                )
             )
-        )
-    repeats = np.arange(doses.additional + 1.0)
-    times = (times[..., None] + doses.interval * repeats).flatten(times.type.ndim)
-    rest = [pt.repeat(x, doses.additional + 1, axis=-1) for x in leaves[1:]]
-    return [times, *rest]
+    shifts = doses.interval * np.arange(doses.additional + 1.0)
+    repeated = [(times[..., None] + shifts).flatten(times.type.ndim)]
+    repeated += [pt.repeat(x, doses.additional + 1, axis=-1) for x in leaves[1:]]
+    if not doses.steady_state:
+        return repeated
+    shifts = doses.interval * np.arange(1.0, doses.steady_state + 1.0)
+    before = [times[..., :1] - shifts]
+    before += [pt.repeat(x[..., :1], doses.steady_state, axis=-1) for x in leaves[1:]]
+    return [pt.concatenate(pair, axis=-1) for pair in zip(repeated, before, strict=True)]
+
+
+def run_in(where: str, events: Any) -> float:
+    """Return how long before ``t0`` a solution must begin to reach a steady state of its doses.
+
+    Parameters
+    ----------
+    where : str
+        The distribution, for error messages.
+    events : Doses, Jumps or sequence of them
+        Checked by `event_leaves`.
+    """
+    longest = 0.0
+    for event in events if isinstance(events, Sequence) else [events]:
+        if not isinstance(event, Doses) or not event.steady_state:
+            continue
+        interval = known_value(pt.as_tensor_variable(event.interval))
+        if interval is None or np.ndim(interval) or not interval > 0:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "the interval of doses at steady state must be a positive number.",
+                    got=str(event.interval),
+                )
+            )
+        longest = max(longest, event.steady_state * float(interval))
+    return longest
 
 
 def _state(where: str, state: int | str, n_states: int, names: tuple[str, ...] | None) -> int:

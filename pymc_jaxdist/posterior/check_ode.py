@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
+from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.basic import Apply
 
 from pymc_jaxdist.errors import ParameterError, compose_message
@@ -22,6 +23,10 @@ __all__ = ["ODECheck", "check_ode"]
 
 # How much tighter the solution is to which others are compared.
 TIGHTER = 1e-3
+# PyMC's initial point is far away if so large a share of the prior draws fits better.
+FAR_AWAY = 0.8
+# How many of the subjects that fail are printed.
+SUBJECTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class ODECheck:
         Largest relative difference of its gradient.
     advice : tuple of str
         What to change.
+    failures_by_subject : dict of str to (...) array of int
+        How many solves of each subject failed, by reason; one number if there are no subjects.
     """
 
     variable: str
@@ -56,6 +63,7 @@ class ODECheck:
     value_error: float
     gradient_error: float
     advice: tuple[str, ...]
+    failures_by_subject: dict[str, np.ndarray]
 
     @property
     def failed(self) -> float:
@@ -73,7 +81,24 @@ class ODECheck:
             f"  log-likelihood    differs by {self.value_error:.2g} from a much tighter solve",
             f"  gradient          differs by {self.gradient_error:.2g} (relative)",
         ]
+        lines[2:2] = self._subjects_that_fail()
         return "\n".join(lines + [f"  advice            {text}" for text in self.advice])
+
+    def _subjects_that_fail(self) -> list[str]:
+        """Return lines on those subjects that fail most."""
+        tables = self.failures_by_subject
+        total = sum(tables.values(), start=np.zeros(()))
+        if total.ndim == 0:
+            return []
+        order = np.argsort(-total.ravel(), kind="stable")
+        failing = [np.unravel_index(i, total.shape) for i in order if total.ravel()[i] > 0]
+        lines = []
+        for subject in failing[:SUBJECTS_SHOWN]:
+            label = ", ".join(str(int(i)) for i in subject)
+            reasons = ", ".join(f"{t[subject]} {r}" for r, t in tables.items() if t[subject])
+            lines.append(f"    subject {label:8}  {reasons}")
+        more = len(failing) - SUBJECTS_SHOWN
+        return [*lines, f"    and {more} more subjects"] if more > 0 else lines
 
 
 def check_ode(
@@ -87,7 +112,8 @@ def check_ode(
     """Solve a model's differential equation for draws of the parameters, and report.
 
     Before sampling, draws from the prior tell whether the solver can cope with what the sampler
-    may propose; after sampling, draws from the posterior tell how accurate the results are.
+    may propose, and whether it would start far from where the data are likely; after sampling,
+    draws from the posterior tell how accurate the results are.
 
     Parameters
     ----------
@@ -142,7 +168,39 @@ def check_ode(
         values = {rv.name: np.asarray(x) for rv, x in zip(free, drawn, strict=True)}
     inputs = parameter_draws(where, node.inputs[1:], model, values)
     with double_precision():
-        return _report(name, node, inputs)
+        report = _report(name, node, inputs)
+        if idata is not None:
+            return report
+        point = make_initial_point_fn(model=model, return_transformed=False)(random_seed)
+        values = {rv.name: np.asarray(point[rv.name])[None] for rv in model.free_RVs}
+        start = parameter_draws(where, node.inputs[1:], model, values)
+        advice = _advice_on_the_start(node, start, inputs, [rv.name for rv in model.free_RVs])
+        return replace(report, advice=(*report.advice, *advice))
+
+
+def _advice_on_the_start(
+    node: Apply, start: list[np.ndarray], prior: list[np.ndarray], names: list[str]
+) -> tuple[str, ...]:
+    """Say if PyMC begins where the data are less likely than almost anywhere in the prior.
+
+    From far away a sampler meets other modes before it meets the one that matters: oscillations
+    that are too fast, of which the data show every tenth.
+    """
+    kernel, observed = node.op.kernel, jnp.asarray(node.inputs[0].eval())
+    log_likelihood = value_and_gradients(kernel, node.op.differentiable, ())
+
+    def total(inputs: list[np.ndarray], s: int) -> float:
+        return float(np.sum(log_likelihood(observed, *(x[s] for x in inputs))[0]))
+
+    begins = total(start, 0)
+    better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
+    if better < FAR_AWAY:
+        return ()
+    return (
+        f"{better:.0%} of the prior draws fit better than PyMC's initial point "
+        f"(log-likelihood {begins:.4g}): start at draws, "
+        "initvals={" + ", ".join(f"'{name}': 'prior'" for name in names) + "}",
+    )
 
 
 def _only_one(model: pm.Model) -> str:
@@ -168,11 +226,15 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
     kernel: ODELogLikelihood = node.op.kernel
     equation = kernel.equation
     observed = jnp.asarray(node.inputs[0].eval())
-    status, steps, stiffness = (
-        np.asarray(x).ravel() for x in _how_it_went(equation)(*inputs[: equation.n_arguments])
+    status_of_each, steps, stiffness = (
+        np.asarray(x) for x in _how_it_went(equation)(*inputs[: equation.n_arguments])
     )
+    status, steps, stiffness = (x.ravel() for x in (status_of_each, steps, stiffness))
     solved = status == int(Status.SUCCESS)
-    failures = {Status(int(s)).reason: int((status == s).sum()) for s in np.unique(status[~solved])}
+    by_subject = {
+        Status(int(s)).reason: (status_of_each == s).sum(0) for s in np.unique(status[~solved])
+    }
+    failures = {reason: int(counts.sum()) for reason, counts in by_subject.items()}
     tight = replace(
         equation,
         rtol=max(equation.rtol * TIGHTER, 1e-13),
@@ -213,6 +275,7 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
         value_error=value_error,
         gradient_error=gradient_error,
         advice=_advice(equation, failures, len(status), stiff, value_error),
+        failures_by_subject=by_subject,
     )
 
 
@@ -237,7 +300,9 @@ def _advice(
 def _how_it_went(equation: Equation) -> Any:
     def of_one_draw(arguments: tuple) -> tuple:
         solution = equation.trajectory(*arguments).solution
-        return solution.status, solution.accepted + solution.rejected, solution.stiffness
+        subjects = equation.batch_shape(arguments)
+        status = solution.status.reshape(subjects)
+        return status, solution.accepted + solution.rejected, solution.stiffness
 
     @jax.jit
     def of_all_draws(*arguments: jax.Array) -> tuple:

@@ -12,11 +12,14 @@ import pytensor.tensor as pt
 import xarray as xr
 from pymc.pytensorf import compile as compile_graph
 
+from pymc_jaxdist.distributions.ode_likelihood import Likelihood
+from pymc_jaxdist.distributions.ode_model import ODEModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.new_subjects import new_subjects
 from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["predict_ode"]
@@ -27,36 +30,51 @@ def predict_ode(
     var_name: str,
     *,
     times: Any = None,
+    changes: dict[str, Any] | None = None,
     observations: bool = True,
     model: pm.Model | None = None,
     random_seed: int | None = None,
 ) -> xr.Dataset:
-    """Solve a differential equation at any times, for every posterior draw: see `predict`."""
+    """Solve a differential equation at any times, for every posterior draw: see `predict`.
+
+    What is in ``changes`` replaces arguments of `ODEObserved`.
+    """
     where = f"predict of '{var_name}'"
     model = pm.modelcontext(model)
     node = find_log_density(where, model, var_name, ODELogLikelihood, "ODEObserved")
     posterior = idata["posterior"]
-    inputs = parameter_draws(where, node.inputs[1:], model, flat_draws(model, posterior))
-    equation = node.op.kernel.equation
-    n = equation.n_arguments
-    if times is not None:
-        times = np.asarray(times, dtype="float64")
-        inputs[2] = np.broadcast_to(times, (len(inputs[0]), *times.shape))
-        batched = times.ndim > 1
-        equation = equation.with_times(batched)
+    ode_model: ODEModel = remembered(model[var_name])
+    draws = flat_draws(model, posterior)
+    if changes:
+        if times is not None:
+            changes = {**changes, "times": times}
+        equation, arguments, likelihood, rest = new_subjects(
+            where, ode_model, node, model, draws, changes, random_seed
+        )
+    else:
+        equation, likelihood = node.op.kernel.equation, ode_model.likelihood
+        inputs = parameter_draws(where, node.inputs[1:], model, draws)
+        arguments, rest = inputs[: equation.n_arguments], inputs[equation.n_arguments :]
+        if times is not None:
+            times = np.asarray(times, dtype="float64")
+            arguments[2] = np.broadcast_to(times, (len(arguments[0]), *times.shape))
+            equation = equation.with_times(times.ndim > 1)
     with double_precision():
-        seen = np.array(_solver(equation)(*inputs[:n]))
+        seen = np.array(_solver(equation)(*arguments))
     seen[~np.isfinite(seen)] = np.nan
     lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
     shape = tuple(len(c) for c in lead.values())
     result = {f"{var_name}_solution": seen}
     if observations:
-        result[var_name] = _observations(where, model, var_name, seen, inputs[n:], random_seed)
+        trailing = model[var_name].type.ndim - ode_model.equation.batch_ndim - 1
+        result[var_name] = _observations(
+            where, likelihood, equation.batch_ndim, trailing, seen, rest, random_seed
+        )
     batch = equation.batch_ndim
     dims = [*(f"{var_name}_dim_{i}" for i in range(batch)), "time", "state"]
     coords: dict[str, Any] = dict(lead)
-    if inputs[2].ndim == 2:
-        coords["time"] = inputs[2][0]
+    if arguments[2].ndim == 2:
+        coords["time"] = arguments[2][0]
     arrays = {}
     for name, values in result.items():
         own = [d if i <= batch else f"{d}_{name}" for i, d in enumerate(dims[: values.ndim - 1])]
@@ -85,20 +103,17 @@ def _solver(equation: Equation) -> Callable:
 
 def _observations(
     where: str,
-    model: pm.Model,
-    var_name: str,
+    likelihood: Likelihood,
+    batch_ndim: int,
+    trailing: int,
     seen: np.ndarray,
     rest: list[np.ndarray],
     random_seed: int | None,
 ) -> np.ndarray:
     """Draw an observation of each solution."""
-    rv = model[var_name]
-    ode_model = remembered(rv)
-    likelihood = ode_model.likelihood
     solution = pt.tensor("solution", shape=tuple(None for _ in seen.shape[1:]), dtype="float64")
     parameters = [pt.tensor(shape=x.shape[1:], dtype=str(x.dtype)) for x in rest]
-    trailing = rv.type.ndim - ode_model.equation.batch_ndim - 1
-    size = [solution.shape[i] for i in range(ode_model.equation.batch_ndim + 1)]
+    size = [solution.shape[i] for i in range(batch_ndim + 1)]
     if likelihood.several:
         size.append(pt.constant(len(likelihood.emissions)))
     elif likelihood.event_ndim or trailing:

@@ -1,4 +1,4 @@
-"""`predict`: what a fitted model says at new times or for new rows."""
+"""`predict`: what a fitted model says at other times, for new subjects or for new rows."""
 
 from typing import Any
 
@@ -20,13 +20,18 @@ def predict(
     var_name: str,
     *,
     times: Any = None,
+    params: Any = None,
+    y0: Any = None,
+    t0: Any = None,
+    events: Any = None,
+    likelihood: Any = None,
     X: Any = None,
     observations: bool = True,
     model: pm.Model | None = None,
     random_seed: int | None = None,
     chunk: int = 64,
 ) -> xr.Dataset:
-    """Predict at new times (differential equations) or for new rows (networks).
+    """Predict at other times or for new subjects of an equation, or for new rows of a network.
 
     Parameters
     ----------
@@ -36,6 +41,12 @@ def predict(
         Name of the `ODEObserved` or `NeuralNetObserved` variable.
     times : (T,) or (..., T) array_like, optional
         Of a differential equation: times; by default those of the data.
+    params, y0, t0, events, likelihood : optional
+        Of a differential equation: what is to replace these arguments of `ODEObserved`, for new
+        subjects. Variables of the model and unregistered distributions may stand in them: a new
+        patient of a population is ``pt.exp(mean + sd * pm.Normal.dist(shape=1))``, and another
+        one for every posterior draw. New subjects need a ``likelihood`` of their own if it has
+        parameters for each subject.
     X : array_like ``(N, ...)``, optional
         Of a network: covariates; by default those of the model.
     observations : bool
@@ -92,6 +103,14 @@ def predict(
     >>> predicted["y_solution"].values.round(4)
     array([[[1.    , 0.3679]]])
 
+    The same for a new subject that starts at 2:
+
+    >>> predicted = pmj.predict({"posterior": draws}, "y", times=[0.0, 1.0], y0=[2.0], model=model)
+    >>> predicted["y_solution"].values.round(4)
+    array([[[2.    , 0.7358]]])
+
+    A network at a new row:
+
     >>> X = np.array([[1.0], [2.0]])
     >>> net = lambda params, x: x @ params["slope"]
     >>> with pm.Model() as model:
@@ -111,13 +130,16 @@ def predict(
     model = pm.modelcontext(model)
     rv = model.named_vars.get(var_name)
     found = None if rv is None or rv not in model.observed_RVs else remembered(rv)
-    if isinstance(found, NetworkModel) and times is None:
+    told = {"params": params, "y0": y0, "t0": t0, "events": events, "likelihood": likelihood}
+    changes = {name: value for name, value in told.items() if value is not None}
+    if isinstance(found, NetworkModel) and times is None and not changes:
         return predict_network(idata, var_name, X=X, model=model, chunk=chunk)
     if isinstance(found, ODEModel) and X is None:
         return predict_ode(
             idata,
             var_name,
             times=times,
+            changes=changes,
             observations=observations,
             model=model,
             random_seed=random_seed,
@@ -127,9 +149,9 @@ def predict(
         raise ParameterError(
             compose_message(
                 where,
-                "times are for differential equations, X is for networks.",
-                got="times" if X is None else "X",
-                expected="X" if X is None else "times",
+                "X is for networks, the other arguments are for differential equations.",
+                got=", ".join(changes) or ("times" if X is None else "X"),
+                expected="X" if isinstance(found, NetworkModel) else "times, params, y0, ...",
             )
         )
     raise ParameterError(

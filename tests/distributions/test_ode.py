@@ -10,6 +10,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 from scipy.stats import norm, poisson, t
 
@@ -225,6 +226,39 @@ def test_repeated_doses():
     assert_allclose(by_k, (exact(1.2, 0.1 + STEP) - exact(1.2, 0.1 - STEP)).sum() / 2e-6, 1e-6)
 
 
+@pytest.mark.parametrize("duration", [None, 3.0])
+def test_doses_at_steady_state(duration):
+    """The closed form: each dose's contribution, summed over all doses there ever were."""
+    times = np.array([0.0, 1.0, 5.0, 12.0, 13.0, 30.0])
+    rate = pt.dscalar("rate")
+    solution = pmj.ode_solution(
+        decay,
+        params=rate,
+        y0=[0.0],
+        times=times,
+        events=pmj.Doses(
+            [0.0], 6.0, 0, duration=duration, interval=12.0, additional=1, steady_state=20
+        ),
+        **FAST_SOLVER,
+        atol=1e-9,
+    )[:, 0]
+    run = pytensor.function([rate], [solution, pt.grad(solution.sum(), rate)], mode=FAST)
+
+    def exact(rate, n_before=1000):
+        since = times[:, None] - 12.0 * np.arange(-n_before, 2)
+        if duration is None:
+            return np.where(since > 0, 6 * np.exp(-rate * since), 0).sum(1)
+        flowing = np.clip(since, 0, duration)
+        of_each = 2 / rate * (1 - np.exp(-rate * flowing))
+        return (of_each * np.exp(-rate * (np.maximum(since, 0) - flowing))).sum(1)
+
+    value, gradient = run(0.15)
+    assert_allclose(value, exact(0.15), rtol=1e-7)
+    expected = (exact(0.15 + STEP) - exact(0.15 - STEP)).sum() / (2 * STEP)
+    assert_allclose(gradient, expected, rtol=1e-6)
+    assert abs(exact(0.15, 0)[0] - exact(0.15)[0]) > 1.0  # it matters
+
+
 def test_infusion_after_an_unknown_delay():
     times = np.array([0.5, 2, 5, 10.0])
     delay = pt.dscalar("delay")
@@ -347,6 +381,38 @@ def test_check_ode_names_the_reasons():
     assert set(report.failures) <= {"too many steps", "step too small", "not finite"}
     assert report.gradient_error < 1e-3
     assert "failed" in str(report)
+
+
+def test_check_ode_tells_which_subject_fails():
+    """With these rates 1 / y = 1 - rate * t: the second subject always blows up before 0.5."""
+    draws = np.stack([np.full(10, 0.1), np.linspace(2.5, 5.0, 10)], axis=-1)
+    posterior = xr.Dataset({"rate": (("chain", "draw", "subject"), draws[None])})
+    report = pmj.check_ode(explosive(), idata={"posterior": posterior})
+    total = sum(report.failures_by_subject.values())
+    assert total.tolist() == [0, 10]
+    assert set(report.failures_by_subject) == set(report.failures)
+    assert "subject 1  " in str(report)
+    assert "subject 0  " not in str(report)
+
+
+@pytest.mark.parametrize(("start", "told"), [(None, True), (0.05, False)])
+def test_check_ode_looks_at_where_sampling_starts(start, told):
+    """PyMC starts a truncated normal variable one above its limit, here 19 deviations away."""
+    with pm.Model() as model:
+        rate = pm.TruncatedNormal("rate", 0.05, 0.05, lower=0, initval=start)
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0],
+            times=[1.0, 5.0, 10.0],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.exp([-0.05, -0.25, -0.5]),
+            **FAST_SOLVER,
+        )
+    advice = "\n".join(pmj.check_ode(model, draws=30, random_seed=1).advice)
+    assert ("initvals={'rate': 'prior'}" in advice) == told
 
 
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():

@@ -111,6 +111,16 @@ MISTAKES = {
         ParameterError,
         "additional doses need an interval",
     ),
+    "a steady state without an interval": (
+        {"events": pmj.Doses([1.0], 1.0, 0, steady_state=3)},
+        ParameterError,
+        "steady_state doses need an interval",
+    ),
+    "a steady state of no interval": (
+        {"events": pmj.Doses([1.0], 1.0, 0, interval=0.0, steady_state=3)},
+        ParameterError,
+        "interval of doses at steady state must be a positive number",
+    ),
     "an infusion of no duration": (
         {"events": pmj.Doses([1.0], 1.0, 0, duration=0.0)},
         ParameterError,

@@ -7,6 +7,7 @@ import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
@@ -15,6 +16,7 @@ from pytensor.gradient import DisconnectedInputError, hessian
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.replace import clone_replace, vectorize_graph
+from scipy.stats import norm
 
 from pymc_jaxdist.errors import FunctionError, PrecisionError
 from pymc_jaxdist.ops import JaxFunction, jax_function
@@ -309,6 +311,35 @@ class TestArguments:
         function = pytensor.function([rates], batched)
         assert_allclose(function(values), np.exp(-values[..., None] * TIMES))
         assert len(nodes_of(function)) == 1
+
+
+class TestInModels:
+    def test_data_of_another_shape(self, mode):
+        with pm.Model() as model:
+            times = pm.Data("times", TIMES)
+            rate = pm.Normal("rate")
+            level = jax_function(decay)({"rate": rate}, times)["level"]
+            pm.Normal("y", level, 0.5, observed=pm.Data("data", OBSERVED))
+        logp, gradient = (
+            model.compile_fn(g, mode=mode) for g in (model.logp(model["y"]), model.dlogp())
+        )
+
+        def check(times, observed):
+            error = observed - np.exp(-0.4 * times)
+            assert_allclose(logp({"rate": 0.4}), norm(0, 0.5).logpdf(error).sum())
+            slope = np.sum(error / 0.25 * -times * np.exp(-0.4 * times)) - 0.4
+            assert_allclose(gradient({"rate": 0.4}), [slope])
+
+        check(TIMES, OBSERVED)
+        with model:
+            pm.set_data({"times": TIMES[:3], "data": OBSERVED[1:4]})
+        check(TIMES[:3], OBSERVED[1:4])
+
+    def test_static_keywords_are_not_data(self):
+        rate = pt.dscalar("rate")
+        for power in (1, 2):
+            level = jax_function(decay)({"rate": rate}, TIMES, power=power)["level"]
+            assert_allclose(level.eval({rate: 0.4}), np.exp(-0.4 * TIMES**power))
 
 
 class TestCompilingOnce:

@@ -12,6 +12,8 @@ import pytest
 from numpy.testing import assert_allclose
 from pytensor import wrap_jax
 from pytensor.compile.mode import get_mode
+from pytensor.graph.replace import vectorize_graph
+from pytensor.tensor.blockwise import Blockwise
 
 import pymc_jaxdist as pmj
 from tests.distributions.compiled import FAST
@@ -101,3 +103,30 @@ def test_numba_mode_does_not_warn():
     assert_allclose(function(X), np.exp(X))
     with pytest.warns(UserWarning, match="object mode"):
         pytensor.function([x], wrap_jax(jnp.exp)(x), mode=get_mode("NUMBA"))
+
+
+def test_integer_inputs_need_no_gradient():
+    x, powers = pt.dscalar("x"), pt.lvector("powers")
+    total = pmj.jax_function(lambda x, powers: x**powers)(x, powers).sum()
+    function = pytensor.function([x, powers], pt.grad(total, x), mode=FAST)
+    assert_allclose(function(2.0, np.array([1, 3])), 13.0)
+
+
+def test_vectorised_by_vmap():
+    """PyTensor repeats an Op that it cannot vectorise row by row, in a loop in Python."""
+    x, rows = pt.tensor("x", shape=(5,)), pt.tensor("rows", shape=(3, 5))
+    loops = {}
+    for name, wrap in (("ours", pmj.jax_function), ("theirs", wrap_jax)):
+        batched = vectorize_graph(wrap(jnp.cumsum)(x), {x: rows})
+        function = pytensor.function([rows], batched, mode=FAST)
+        assert_allclose(function(np.tile(X, (3, 1)))[1], np.cumsum(X))
+        nodes = function.maker.fgraph.apply_nodes
+        loops[name] = any(isinstance(node.op, Blockwise) for node in nodes)
+    assert loops == {"ours": False, "theirs": True}
+
+
+def test_errors_name_what_went_wrong():
+    with pytest.raises(pmj.errors.FunctionError, match=r"jax\.numpy"):
+        pmj.jax_function(np.exp)(pt.dvector())
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        wrap_jax(np.exp)(pt.tensor("x", shape=(5,)))

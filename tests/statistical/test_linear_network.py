@@ -1,5 +1,7 @@
 """A network that is a line has a posterior in closed form, which every inference must find."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pymc as pm
@@ -9,6 +11,7 @@ from numpy.testing import assert_allclose
 import pymc_jaxdist as pmj
 from tests.distributions.compiled import FAST, interpreted
 from tests.statistical.monte_carlo import effective_sample_size
+from tests.test_documentation import python_blocks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Some donated buffers were not usable:UserWarning",
@@ -71,6 +74,22 @@ def test_maximum_a_posteriori_and_laplace(model):
         hessian = model.compile_fn(model.d2logp(negate_output=False), mode=FAST)
     assert_allclose(estimate, MEAN, atol=1e-4)
     assert_allclose(np.linalg.inv(-hessian({"net.slope": estimate})), COVARIANCE, rtol=1e-9)
+
+
+def test_laplace_draws_as_in_the_documentation(model):
+    """Its code runs, and its bands are those of the exact posterior."""
+    page = Path(__file__).parents[2] / "docs" / "neural_networks.md"
+    (block,) = (b for b in python_blocks(page) if "find_MAP" in b)
+    block = block.replace("find_MAP()", "find_MAP(progressbar=False)")
+    names = {"model": model, "pm": pm, "pmj": pmj, "np": np, "X": X}
+    names["rng"] = np.random.default_rng(1)
+    with interpreted():
+        exec(block, names)
+    curve = names["curve"]["y"][0].values
+    sd = np.sqrt(np.einsum("ni,ij,nj->n", X, COVARIANCE, X))
+    assert curve.shape == (1000, 20)
+    assert_allclose(curve.std(0), sd, rtol=0.1)
+    assert (np.abs(curve.mean(0) - X @ MEAN) < 4 * sd / np.sqrt(1000)).all()
 
 
 def test_variational_inference(model):

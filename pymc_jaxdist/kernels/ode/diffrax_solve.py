@@ -66,6 +66,7 @@ def solve_with_diffrax(problem: Problem, solver: Any, inputs: Inputs, fixed: Any
     status = jnp.where(solved, int(Status.SUCCESS), int(Status.TOO_MANY_STEPS))
     status = jnp.where(finite, status, int(Status.NOT_FINITE))
     status = jnp.where(times[:, 0] < t0, int(Status.BEFORE_START), status)
+    states = jnp.where((times < t0[:, None])[..., None], jnp.nan, states)
     return Solution(
         states,
         status,

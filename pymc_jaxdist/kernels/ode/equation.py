@@ -121,6 +121,8 @@ class Equation:
         What happens at known times.
     kinks : tuple of int
         Positions of leaves that hold times of kinks of the vector field.
+    run_in : float
+        How long before ``t0`` the solution begins, in the state ``y0``.
     """
 
     vector_field: Callable[[Any, Any, Any], Any]
@@ -136,6 +138,7 @@ class Equation:
     observe: Callable[[Any, Any, Any], Any] | int | tuple[int, ...] | None = None
     events: tuple[DoseEvent | JumpEvent, ...] = ()
     kinks: tuple[int, ...] = ()
+    run_in: float = 0.0
 
     @property
     def n_arguments(self) -> int:
@@ -163,6 +166,7 @@ class Equation:
             for x, argument in zip(arrays, self.arguments, strict=True)
         ]
         y0, t0, times, *leaves = flat
+        t0 = t0 - self.run_in
         layout = _Layout(leaves, self.arguments[3:])
         theta, fixed = layout.pack(leaves, n_subjects)
         order = jnp.argsort(times, axis=-1)

@@ -253,7 +253,8 @@ class _Loop:
         if active is not None:
             status = jnp.where(active, status, SUCCESS)
 
-        reached = jnp.arange(self.n_times)[:, None] < done
+        # Before the start there is no solution, not even that at the start.
+        reached = self.times[:-1] == t0
         tangents = None
         if hasattr(self, "directions"):
             towards = self.directions

@@ -74,5 +74,6 @@ def solve_linear(field: Callable, inputs: Inputs, fixed: Any) -> Solution:
     finite = jnp.all(jnp.isfinite(states), axis=(1, 2))
     status = jnp.where(finite, int(Status.SUCCESS), int(Status.NOT_FINITE))
     status = jnp.where(times[:, 0] < t0, int(Status.BEFORE_START), status)
+    states = jnp.where((times < t0[:, None])[..., None], jnp.nan, states)
     nothing = jnp.zeros(y0.shape[0], dtype=int)
     return Solution(states, status, nothing, nothing, jnp.zeros_like(t0))
