@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pymc_jaxdist.kernels.joint_sums import with_joint_sums
 from pymc_jaxdist.kernels.lazy import run_if_any
 
 __all__ = ["Emission"]
@@ -129,7 +130,7 @@ class Emission:
             def again() -> tuple:
                 return jax.vjp(with_finite_slopes, value, *parameters)[1](cotangent)
 
-            gradients = transpose(cotangent)
+            gradients = with_joint_sums(transpose)(cotangent)
             arrays = [g for g in gradients if g.dtype != jax.dtypes.float0]
             undefined = jnp.any(jnp.stack([jnp.any(jnp.isnan(g)) for g in arrays]))
             return _run_on_arrays(undefined, again, gradients)

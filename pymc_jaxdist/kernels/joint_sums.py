@@ -1,0 +1,113 @@
+"""Sums over all observations, taken in one pass.
+
+The gradient of a log-density with respect to each of its parameters is a sum over observations.
+XLA makes a loop of its own for each of them, which reads the same arrays again and waits for one
+addition after another. Summed together they take a half to a fifth of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+
+__all__ = ["with_joint_sums"]
+
+
+def with_joint_sums(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function take the sums of equal shape that it consists of in one pass.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays, to a pytree of arrays.
+
+    Returns
+    -------
+    callable
+        The same function.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> moments = with_joint_sums(lambda x: (x.sum(axis=0), (x**2).sum(axis=0)))
+    >>> [float(m) for m in moments(jnp.array([1.0, 2.0]))]
+    [3.0, 5.0]
+    """
+
+    def joint(*arguments: jax.Array) -> Any:
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        results = _evaluate(closed.jaxpr, closed.consts, arguments)
+        return jax.tree.unflatten(jax.tree.structure(shape), results)
+
+    return joint
+
+
+def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+    values: dict[Var, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    values.update(zip(jaxpr.invars, arguments, strict=True))
+
+    def read(variable: Any) -> Any:
+        return variable.val if isinstance(variable, Literal) else values[variable]
+
+    def run(equation: JaxprEqn) -> None:
+        parameters = equation.primitive.get_bind_params(equation.params)
+        results = equation.primitive.bind(*map(read, equation.invars), **parameters)
+        if not equation.primitive.multiple_results:
+            results = [results]
+        values.update(zip(equation.outvars, results, strict=True))
+
+    sums, rest = _sort(jaxpr, run)
+    for group in sums.values():
+        totals = _sum_jointly(
+            tuple(read(equation.invars[0]) for equation in group), group[0].params["axes"]
+        )
+        values.update((e.outvars[0], total) for e, total in zip(group, totals, strict=True))
+    for equation in rest:
+        run(equation)
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _sort(
+    jaxpr: Jaxpr, run: Callable[[JaxprEqn], None]
+) -> tuple[dict[Any, list[JaxprEqn]], list[JaxprEqn]]:
+    """Run what depends on no sum; return the sums by shape, and what depends on them."""
+    sums: dict[Any, list[JaxprEqn]] = {}
+    rest: list[JaxprEqn] = []
+    waiting: set[Any] = set()
+    for equation in jaxpr.eqns:
+        if any(isinstance(v, Var) and v in waiting for v in equation.invars):
+            rest.append(equation)
+        elif equation.primitive is lax.reduce_sum_p and 0 in equation.params["axes"]:
+            summand = equation.invars[0].aval
+            key = (summand.shape, summand.dtype, equation.params["axes"])
+            sums.setdefault(key, []).append(equation)
+        else:
+            run(equation)
+            continue
+        waiting.update(equation.outvars)
+    return sums, rest
+
+
+def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[jax.Array, ...]:
+    """Sum arrays of one shape over the same axes."""
+
+    @jax.custom_jvp
+    def jointly(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+        zeros = tuple(jnp.zeros((), dtype=x.dtype) for x in arrays)
+
+        def add(x: tuple, y: tuple) -> tuple:
+            return tuple(a + b for a, b in zip(x, y, strict=True))
+
+        totals: tuple[jax.Array, ...] = lax.reduce(arrays, zeros, add, tuple(axes))
+        return totals
+
+    @jointly.defjvp
+    def derivative(primals: tuple, tangents: tuple) -> tuple:
+        return jointly(*primals), tuple(jnp.sum(t, axis=tuple(axes)) for t in tangents)
+
+    return jointly(*arrays)
