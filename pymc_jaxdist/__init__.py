@@ -2,6 +2,7 @@
 
 from pymc_jaxdist.distributions import (
     RK4,
+    AutoRegressive,
     Doses,
     FanIn,
     Frozen,
@@ -18,6 +19,7 @@ from pymc_jaxdist.distributions import (
     nn_priors,
     ode_solution,
     pad_observations,
+    product_chain,
     sticky_dirichlet,
     transition_from_logits,
     transition_from_rates,
@@ -43,6 +45,7 @@ from pymc_jaxdist.posterior import (
 
 __all__ = [
     "RK4",
+    "AutoRegressive",
     "Doses",
     "FanIn",
     "Frozen",
@@ -69,6 +72,7 @@ __all__ = [
     "pairwise_probs",
     "posterior_pytree",
     "predict",
+    "product_chain",
     "pseudo_residuals",
     "relabel_states",
     "state_occupancy",

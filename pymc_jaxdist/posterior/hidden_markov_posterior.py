@@ -14,7 +14,10 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from rich.progress import track
 
+from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
+from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
 from pymc_jaxdist.ops.precision import double_precision
@@ -139,9 +142,14 @@ class HiddenMarkovPosterior:
         return found.with_value(value)
 
     @property
+    def emissions(self) -> tuple[Emission | AutoRegressiveEmission, ...]:
+        """The emission densities of the kernel, one per channel."""
+        return _markov(self.kernel).emissions
+
+    @property
     def event_ndim(self) -> int:
         """1 if observations are vectors, else 0."""
-        emissions = _markov(self.kernel).emissions
+        emissions = self.emissions
         return 1 if len(emissions) > 1 else emissions[0].event_ndim
 
     @property
@@ -156,8 +164,18 @@ class HiddenMarkovPosterior:
 
     @property
     def n_states(self) -> int:
-        """K."""
+        """Number of states of the chain: K, or in a chain that remembers several, of histories."""
         return int(self.parameters["transition_matrix"].shape[-1])
+
+    @property
+    def memory(self) -> int:
+        """Number of states that one state of the chain stands for; 1 in an ordinary chain."""
+        return remembered(self.model.named_vars[self.var_name]).memory
+
+    @property
+    def n_remembered_states(self) -> int:
+        """K of a chain that remembers several states, whose own states are their histories."""
+        return remembered(self.model.named_vars[self.var_name]).n_remembered_states or self.n_states
 
     @property
     def n_draws(self) -> int:

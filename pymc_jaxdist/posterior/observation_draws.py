@@ -6,7 +6,6 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from pymc_jaxdist.distributions.hidden_markov_draw import select_state
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
@@ -39,10 +38,12 @@ def draw_observations(
     states = pt.tensor(dtype="int64", shape=paths.shape[1:])
     remaining: list[Any] = list(variables)
     channels = []
-    for emission in hmm.emissions:
+    size = (*paths.shape[1:], found.n_remembered_states)
+    for channel, emission in enumerate(hmm.emissions):
         own, remaining = remaining[: emission.n_parameters], remaining[emission.n_parameters :]
-        of_every_state = emission.draw(own, (*paths.shape[1:], found.n_states))
-        channels.append(select_state(of_every_state, states, emission.event_ndim))
+        column = found.value if len(hmm.emissions) == 1 else found.value[..., channel]
+        given = pt.constant(column.astype(float))
+        channels.append(emission.draw_along(own, states, size, given))
     observations = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
     draw = pm.pytensorf.compile(
         [*variables, states],
