@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
+from pymc.distributions.custom import CustomSymbolicDistRV
 from pymc.distributions.distribution import SymbolicRandomVariable, support_point
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.utils import CheckParameterValue, local_check_parameter_to_ninf_switch
@@ -210,7 +211,7 @@ class EmissionDistribution:
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
-        return change_dist_size(self.at(parameters), tuple(size))
+        return _resized(self.at(parameters), size)
 
     def draw_along(
         self,
@@ -242,7 +243,7 @@ class EmissionDistribution:
         fresh: dict[Variable, Variable] = {
             v: pytensor.shared(np.random.default_rng()) for v in generators
         }
-        draw = change_dist_size(_substitute(self._template, fresh), tuple(size))
+        draw = _resized(_substitute(self._template, fresh), size)
         # The parameters may be variables of a model, of which a clone would make copies.
         replacements = dict(zip(self._placeholders, parameters, strict=True))
         return graph_replace(draw, replacements, strict=False)
@@ -262,6 +263,17 @@ class EmissionDistribution:
     def at(self, parameters: Sequence[Variable]) -> TensorVariable:
         """Return the distribution with these parameters."""
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
+
+
+def _resized(distribution: TensorVariable, size: Sequence[Any]) -> TensorVariable:
+    """Return a draw of another batch shape with the same parameters."""
+    draw: TensorVariable = change_dist_size(distribution, tuple(size))
+    if not isinstance(draw.owner.op, CustomSymbolicDistRV):
+        return draw
+    # PyMC goes back to the parameters a CustomDist was first made with, those of the model.
+    node, before = draw.owner, distribution.owner
+    own = dict(zip(node.op.dist_params(node), before.op.dist_params(before), strict=True))
+    return node.op(*(own.get(x, x) for x in node.inputs), return_list=True)[0]
 
 
 def _at_a_value(
