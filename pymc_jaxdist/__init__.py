@@ -29,6 +29,7 @@ from pymc_jaxdist.ops import (
     jax_function,
 )
 from pymc_jaxdist.posterior import (
+    add_group,
     check_ode,
     decode_states,
     forecast,
@@ -56,6 +57,7 @@ __all__ = [
     "MarginalHSMM",
     "NeuralNetObserved",
     "ODEObserved",
+    "add_group",
     "check_ode",
     "decode_states",
     "describe",

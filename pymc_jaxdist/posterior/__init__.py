@@ -9,6 +9,9 @@ from pymc_jaxdist.posterior.decode import (
 from pymc_jaxdist.posterior.forecast import (
     forecast,
 )
+from pymc_jaxdist.posterior.groups import (
+    add_group,
+)
 from pymc_jaxdist.posterior.imputation import (
     impute,
 )
@@ -28,6 +31,7 @@ from pymc_jaxdist.posterior.transitions import (
 )
 
 __all__ = [
+    "add_group",
     "check_ode",
     "decode_states",
     "forecast",

@@ -14,8 +14,6 @@ from pymc_jaxdist.kernels import (
     smoothed_probs,
     viterbi,
 )
-from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
-from pymc_jaxdist.kernels.semi_markov import semi_markov_smoothed_probs
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import paths_of_states, probs_of_states
 
@@ -58,7 +56,7 @@ def decode_states(
     idata : InferenceData or DataTree
         What ``pm.sample`` returned, with whatever sampler.
     var_name : str
-        Name of the `MarginalHMM` variable; of a `MarginalHSMM`, for smoothed probabilities.
+        Name of the `MarginalHMM` or `MarginalHSMM` variable.
     kind : {"smoothed", "filtered", "predicted", "viterbi", "sampled"}
         What to compute.
     model : pm.Model, optional
@@ -129,11 +127,8 @@ def decode_states(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=kind == "smoothed",
+        semi_markov=True,
     )
-    if isinstance(found.kernel, HiddenSemiMarkovLogLikelihood):
-        probs = found.evaluate(semi_markov_smoothed_probs, progressbar=progressbar)
-        return found.array(probs, f"{var_name}_smoothed_probs", [found.state_dim])
     if kind in _PROBABILITIES:
         of_chain = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)
         probs = probs_of_states(found, of_chain)

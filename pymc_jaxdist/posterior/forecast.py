@@ -95,7 +95,14 @@ def forecast(
             )
         )
     found = HiddenMarkovPosterior.find(
-        "forecast", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "forecast",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
     # Unknown observations after the last one: their filtered probabilities are the forecast.
     longer = found.extended(int(steps))
@@ -104,7 +111,7 @@ def forecast(
     probs = probs_of_states(found, of_chain)
     of_chain = longer.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
     paths = paths_of_states(found, of_chain)
-    observations = draw_observations(longer, paths, for_draws)
+    observations = draw_observations(longer, paths, for_draws, progressbar=progressbar)
 
     at = found.lengths[..., None] + np.arange(steps)
     vector = observations.ndim > paths.ndim

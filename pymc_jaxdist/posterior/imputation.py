@@ -72,7 +72,14 @@ def impute(
     [[[5.0, 5.0]]]
     """
     found = HiddenMarkovPosterior.find(
-        "impute", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "impute",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
     if any(isinstance(e, AutoRegressiveEmission) for e in found.emissions):
         raise DistributionError(
@@ -86,7 +93,7 @@ def impute(
     for_paths, for_draws = np.random.SeedSequence(random_seed).spawn(2)
     of_chain = found.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
     paths = paths_of_states(found, of_chain)
-    drawn = draw_observations(found, paths, for_draws)
+    drawn = draw_observations(found, paths, for_draws, progressbar=progressbar)
     value = found.value.astype(float)
     complete = np.where(np.isnan(value), drawn, value)
     beyond = np.arange(found.n_times) >= found.lengths[..., None]

@@ -8,13 +8,17 @@ import pytensor.tensor as pt
 
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
-from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior, tracked
 
 __all__ = ["draw_observations"]
 
 
 def draw_observations(
-    found: HiddenMarkovPosterior, paths: np.ndarray, seed: np.random.SeedSequence
+    found: HiddenMarkovPosterior,
+    paths: np.ndarray,
+    seed: np.random.SeedSequence,
+    *,
+    progressbar: bool = False,
 ) -> np.ndarray:
     """Draw what the states of each path emit.
 
@@ -26,6 +30,8 @@ def draw_observations(
         A path for each draw of the parameters; -1 where there is none.
     seed : numpy.random.SeedSequence
         Of the draws.
+    progressbar : bool
+        Whether to show progress when there is much to do.
 
     Returns
     -------
@@ -53,7 +59,8 @@ def draw_observations(
         on_unused_input="ignore",
     )
     visited = np.maximum(paths, 0)
-    drawn = [draw(*(v[s] for v in emission_draws), visited[s]) for s in range(len(paths))]
+    steps = tracked(range(len(paths)), f"{found.where}: observations", progressbar)
+    drawn = [draw(*(v[s] for v in emission_draws), visited[s]) for s in steps]
     result = np.stack(drawn).astype(float)
     result[paths < 0] = np.nan
     return result

@@ -78,6 +78,7 @@ def one_step_log_predictive(
         observed=observed,
         lengths=lengths,
         data=data,
+        semi_markov=True,
     )
     densities = found.evaluate(log_predictive_densities, progressbar=progressbar)
     return found.array(densities, f"{var_name}_log_predictive")
@@ -136,7 +137,14 @@ def pseudo_residuals(
     [[[1.5]]]
     """
     found = HiddenMarkovPosterior.find(
-        "pseudo_residuals", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "pseudo_residuals",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
     predicted = found.evaluate(predicted_probs, progressbar=progressbar)
     uniform = np.random.default_rng(random_seed)
