@@ -15,6 +15,9 @@ from pymc_jaxdist.posterior.groups import (
 from pymc_jaxdist.posterior.imputation import (
     impute,
 )
+from pymc_jaxdist.posterior.initial_values import (
+    initial_values,
+)
 from pymc_jaxdist.posterior.network_prediction import posterior_pytree
 from pymc_jaxdist.posterior.one_step_ahead import (
     one_step_log_predictive,
@@ -36,6 +39,7 @@ __all__ = [
     "decode_states",
     "forecast",
     "impute",
+    "initial_values",
     "one_step_log_predictive",
     "pairwise_probs",
     "posterior_pytree",
