@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from scipy.optimize import minimize
+from scipy.optimize import linear_sum_assignment, minimize
 
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
@@ -100,6 +100,7 @@ def initial_values(
     best, best_value = None, -np.inf
     for features in features_of(value, found.event_ndim, circular):
         labels = cluster_observations(features, found.n_remembered_states, random)
+        labels = _as_allowed(labels, found)
         here = point
         for _ in range(max_iterations + 1):
             fitted = conditional.maximum(here, _mask(labels, found.n_remembered_states))
@@ -204,6 +205,22 @@ class _ConditionalPosterior:
         if objective(start)[0] >= 1e100:
             return None
         return unraveled(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+
+
+def _as_allowed(labels: np.ndarray, found: HiddenMarkovPosterior) -> np.ndarray:
+    """Give clusters the numbers of the known states, and forget where they contradict them."""
+    if "allowed_states" not in found.parameters:
+        return labels
+    n_states = found.n_remembered_states
+    allowed = np.broadcast_to(found.parameters["allowed_states"][0], (*labels.shape, n_states))
+    says_something = ~allowed.all(axis=-1)
+    agreement = np.zeros((n_states, n_states))
+    for k in range(n_states):
+        agreement[k] = allowed[says_something & (labels == k)].sum(axis=0)
+    number = linear_sum_assignment(-agreement)[1]
+    labels = np.where(labels < 0, -1, number[labels])
+    possible = np.take_along_axis(allowed, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
+    return np.where(possible, labels, -1)
 
 
 def _mask(labels: np.ndarray, n_states: int) -> np.ndarray:

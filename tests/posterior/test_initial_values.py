@@ -79,6 +79,18 @@ def test_states_that_cannot_follow_one_another_say_so():
         pmj.initial_values("y", model=model)
 
 
+def test_known_states_number_the_clusters():
+    y = np.array([9.0, 8.9, 0.1, 0.0, 9.1, 0.2, 0.1])
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0.0, 10.0, shape=2)
+        labels = [0, -1, 1, -1, -1, 0, -1]  # the last of them contradicts the values
+        pmj.MarginalHMM(
+            "y", pm.Normal.dist(mu, 1.0), 0.5 * np.ones((2, 2)), allowed_states=labels, observed=y
+        )
+    mu = pmj.initial_values("y", model=model, random_seed=1)["mu"]
+    assert mu[0] > 6 > 1 > mu[1]
+
+
 def test_clusters_are_those_of_separate_points():
     rng = np.random.default_rng(0)
     truth = rng.integers(4, size=(3, 50))
