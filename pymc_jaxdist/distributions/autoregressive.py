@@ -269,22 +269,34 @@ def _recursion(
 ) -> TensorVariable:
     """Generate series ``(..., T)``; values that are given, not NaN, are kept."""
 
-    def step(e: Any, phi: Any, given: Any, *past: Any) -> Any:
-        value = e + sum(phi[..., n] * past[order - 1 - n] for n in range(order))
+    def step(e: Any, given: Any, *rest: Any) -> Any:
+        phi, past = rest[:order], rest[order:]
+        value = e + sum(phi[n] * past[order - 1 - n] for n in range(order))
         return pt.where(pt.isnan(given), value, given)
 
-    first = pt.moveaxis(innovations, -1, 0)
-    before = pt.zeros((order, *tuple(first.shape)[1:]))
+    n_times = innovations.shape[-1]
+
+    def rows(series: TensorVariable) -> TensorVariable:
+        # One column more than there are series: scan is told of no axis that may turn out to
+        # have length 1, which PyTensor would find out too late.
+        columns = pt.moveaxis(series, -1, 0).reshape((n_times, -1))
+        return pt.concatenate([columns, pt.zeros((n_times, 1))], axis=1)
+
+    sequences = [innovations, given - mean, *(coefficients[..., n] for n in range(order))]
+    flat = [rows(series) for series in sequences]
+    before = pt.zeros((order, flat[0].shape[1]))
     if order == 1:  # as scan wants it for a single lag
         before = before[0]
     deviations = pytensor.scan(
         step,
-        sequences=[first, pt.moveaxis(coefficients, -2, 0), pt.moveaxis(given - mean, -1, 0)],
+        sequences=flat,
         outputs_info=[{"initial": before, "taps": list(range(-order, 0))}],
         strict=True,
         return_updates=False,
     )
-    return pt.moveaxis(deviations, 0, -1) + mean
+    batch_shape = tuple(innovations.shape)[:-1]
+    own = deviations[:, :-1].reshape((n_times, *batch_shape))
+    return pt.moveaxis(own, 0, -1) + mean
 
 
 def _together(where: str, shapes: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:

@@ -113,7 +113,8 @@ class AutoRegressiveEmission:
         (..., T, K or 1 or K**(p + 1)) array
         """
         n_innovation = self.innovation.n_parameters
-        own, coefficients = tuple(parameters[:n_innovation]), parameters[n_innovation]
+        own = tuple(parameters[:n_innovation])
+        coefficients = jnp.atleast_2d(parameters[n_innovation])
         filled = jnp.where(jnp.isnan(value), 0.0, value)
         lagged = [_lag(filled, n)[..., None] for n in range(self.order + 1)]
         if not self.mean_given:

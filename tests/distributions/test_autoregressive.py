@@ -2,11 +2,13 @@
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from pytensor.compile.mode import Mode
 from scipy import stats
 
 import pymc_jaxdist as pmj
@@ -34,7 +36,7 @@ def build(form):
     return inputs, with_gradients(pm.logp(hmm, y), [mu, phi])
 
 
-def expected(form, y, mu, phi, start=START):
+def expected(form, y, mu, phi):
     by_intercepts = form == "intercepts"
 
     def log_density(residual, k):
@@ -42,7 +44,7 @@ def expected(form, y, mu, phi, start=START):
 
     mean = np.zeros(2) if by_intercepts else mu
     return total_and_occupancies(
-        autoregressive_paths(y, start, MATRIX, log_density, phi, mean), len(y), 2
+        autoregressive_paths(y, START, MATRIX, log_density, phi, mean), len(y), 2
     )
 
 
@@ -73,11 +75,15 @@ def test_gradients_are_those_of_finite_differences(form):
 
 
 def test_the_stationary_start_is_that_of_the_chain_itself():
+    """With means of each state, and coefficients and a scale that all states share."""
     y = np.array([0.3, -1.0, 2.0, 0.1])
-    emission = pmj.AutoRegressive(pm.Normal.dist(0.0, SIGMA), PHI, mean=MU)
+    emission = pmj.AutoRegressive(pm.Normal.dist(0.0, SIGMA[0]), PHI[0], mean=MU)
     hmm = pmj.MarginalHMM.dist(emission, MATRIX, shape=4)
-    value, _ = expected("means", y, MU, PHI, np.array([0.6, 0.4]))
-    assert_allclose(logp_of(hmm, y), value, rtol=1e-12)
+    paths = autoregressive_paths(
+        y, START, MATRIX, lambda r, k: stats.norm.logpdf(r, 0, SIGMA[0]), PHI[[0, 0]], MU
+    )
+    assert_allclose(START @ MATRIX, START)
+    assert_allclose(logp_of(hmm, y), total_and_occupancies(paths, 4, 2)[0], rtol=1e-12)
 
 
 def test_shapes_broadcast_as_those_of_any_emission():
@@ -125,6 +131,14 @@ def test_draws_obey_the_recursion():
     e = draw - 0.5 * padded[:, 1:-1] - 0.25 * padded[:, :-2]
     assert_allclose(np.abs(e - 0.5), 2.5, atol=1e-6)
     assert len(np.unique(np.round(e, 3))) == 2
+
+
+def test_draws_of_a_single_sequence_are_rewritten_without_complaint():
+    """Scan refuses axes whose length 1 is found out while a graph is rewritten."""
+    emission = pmj.AutoRegressive(pm.Normal.dist([3.0, -2.0], 1.0), [0.5])
+    hmm = pmj.MarginalHMM.dist(emission, MATRIX, START, shape=(1, 5))
+    with pytensor.config.change_flags(on_opt_error="raise"):
+        assert evaluate(hmm, mode=Mode(linker="py", optimizer="fast_run")).shape == (1, 5)
 
 
 def test_replicates_begin_with_the_first_observations():
