@@ -2,6 +2,7 @@
 
 from pymc_jaxdist.distributions import (
     RK4,
+    AutoRegressive,
     Doses,
     FanIn,
     Frozen,
@@ -18,6 +19,7 @@ from pymc_jaxdist.distributions import (
     nn_priors,
     ode_solution,
     pad_observations,
+    product_chain,
     sticky_dirichlet,
     transition_from_logits,
     transition_from_rates,
@@ -27,10 +29,12 @@ from pymc_jaxdist.ops import (
     jax_function,
 )
 from pymc_jaxdist.posterior import (
+    add_group,
     check_ode,
     decode_states,
     forecast,
     impute,
+    initial_values,
     one_step_log_predictive,
     pairwise_probs,
     posterior_pytree,
@@ -43,6 +47,7 @@ from pymc_jaxdist.posterior import (
 
 __all__ = [
     "RK4",
+    "AutoRegressive",
     "Doses",
     "FanIn",
     "Frozen",
@@ -53,6 +58,7 @@ __all__ = [
     "MarginalHSMM",
     "NeuralNetObserved",
     "ODEObserved",
+    "add_group",
     "check_ode",
     "decode_states",
     "describe",
@@ -60,6 +66,7 @@ __all__ = [
     "hmm_logp",
     "impossible_evaluations",
     "impute",
+    "initial_values",
     "interpolated",
     "jax_function",
     "nn_priors",
@@ -69,6 +76,7 @@ __all__ = [
     "pairwise_probs",
     "posterior_pytree",
     "predict",
+    "product_chain",
     "pseudo_residuals",
     "relabel_states",
     "state_occupancy",

@@ -1,5 +1,8 @@
 """PyMC distributions whose log-densities are JAX kernels."""
 
+from pymc_jaxdist.distributions.autoregressive import (
+    AutoRegressive,
+)
 from pymc_jaxdist.distributions.hidden_markov import (
     MarginalHMM,
 )
@@ -32,6 +35,9 @@ from pymc_jaxdist.distributions.ode_events import (
     Doses,
     Jumps,
 )
+from pymc_jaxdist.distributions.product_chain import (
+    product_chain,
+)
 from pymc_jaxdist.distributions.transition_matrices import (
     sticky_dirichlet,
     transition_from_logits,
@@ -49,6 +55,7 @@ from pymc_jaxdist.kernels.ode.runge_kutta4 import (
 
 __all__ = [
     "RK4",
+    "AutoRegressive",
     "Doses",
     "FanIn",
     "Frozen",
@@ -65,6 +72,7 @@ __all__ = [
     "nn_priors",
     "ode_solution",
     "pad_observations",
+    "product_chain",
     "sticky_dirichlet",
     "transition_from_logits",
     "transition_from_rates",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
+from pymc.distributions.custom import CustomSymbolicDistRV
 from pymc.distributions.distribution import SymbolicRandomVariable, support_point
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.utils import CheckParameterValue, local_check_parameter_to_ninf_switch
@@ -20,6 +21,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.hidden_markov_draw import select_state
 from pymc_jaxdist.errors import DistributionError, ParameterError, compose_message
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
@@ -52,7 +54,14 @@ class EmissionDistribution:
         Whether draws are integers.
     batch_shape, event_shape : tuple of int or None
         What is known of the shape.
+    memory : int
+        Number of states, up to the present one, on which the density depends.
+    memoryless : bool
+        Whether an observation depends on no other.
     """
+
+    memory = 1
+    memoryless = True
 
     def __init__(self, template: TensorVariable, placeholders: Sequence[Variable]) -> None:
         self._template = template
@@ -135,12 +144,14 @@ class EmissionDistribution:
         """Return the log-density of a value that broadcasts against the parameters, as a graph."""
         return pm.logp(self.at(parameters), value)
 
-    def log_cdf(self, batch_ndim: int, parameters: Sequence[TensorVariable]) -> InnerGraph:
+    def log_cdf(
+        self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool = True
+    ) -> InnerGraph:
         """Return the logarithm of the cumulative distribution function as a JAX function.
 
         Parameters
         ----------
-        batch_ndim, parameters
+        batch_ndim, parameters, per_state
             As for `kernel`.
 
         Raises
@@ -148,7 +159,7 @@ class EmissionDistribution:
         NotImplementedError
             If PyMC has none for this distribution.
         """
-        return InnerGraph(*self._graph(pm.logcdf, batch_ndim, parameters))
+        return InnerGraph(*self._graph(pm.logcdf, batch_ndim, parameters, per_state))
 
     def _graph(
         self,
@@ -200,7 +211,29 @@ class EmissionDistribution:
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""
-        return change_dist_size(self.at(parameters), tuple(size))
+        return _resized(self.at(parameters), size)
+
+    def draw_along(
+        self,
+        parameters: Sequence[TensorVariable],
+        states: TensorVariable,
+        size: Sequence[Any],
+        given: TensorVariable | None = None,
+    ) -> TensorVariable:
+        """Return a random draw along paths of the states as a graph.
+
+        Parameters
+        ----------
+        parameters : sequence of TensorVariable
+            As for `kernel`.
+        states : (..., T) tensor of int
+            Paths.
+        size : sequence of int or scalar tensor
+            ``(..., T, K)``.
+        given : (..., T[, D]) tensor, optional
+            Observations, NaN where there are none. Draws here do not depend on them.
+        """
+        return select_state(self.draw(parameters, size), states, self.event_ndim)
 
     def independent(
         self, parameters: Sequence[TensorVariable], size: Sequence[Any]
@@ -210,7 +243,7 @@ class EmissionDistribution:
         fresh: dict[Variable, Variable] = {
             v: pytensor.shared(np.random.default_rng()) for v in generators
         }
-        draw = change_dist_size(_substitute(self._template, fresh), tuple(size))
+        draw = _resized(_substitute(self._template, fresh), size)
         # The parameters may be variables of a model, of which a clone would make copies.
         replacements = dict(zip(self._placeholders, parameters, strict=True))
         return graph_replace(draw, replacements, strict=False)
@@ -230,6 +263,17 @@ class EmissionDistribution:
     def at(self, parameters: Sequence[Variable]) -> TensorVariable:
         """Return the distribution with these parameters."""
         return _substitute(self._template, dict(zip(self._placeholders, parameters, strict=True)))
+
+
+def _resized(distribution: TensorVariable, size: Sequence[Any]) -> TensorVariable:
+    """Return a draw of another batch shape with the same parameters."""
+    draw: TensorVariable = change_dist_size(distribution, tuple(size))
+    if not isinstance(draw.owner.op, CustomSymbolicDistRV):
+        return draw
+    # PyMC goes back to the parameters a CustomDist was first made with, those of the model.
+    node, before = draw.owner, distribution.owner
+    own = dict(zip(node.op.dist_params(node), before.op.dist_params(before), strict=True))
+    return node.op(*(own.get(x, x) for x in node.inputs), return_list=True)[0]
 
 
 def _at_a_value(

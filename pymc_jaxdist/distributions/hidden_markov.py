@@ -47,7 +47,8 @@ class MarginalHMM:
         broadcasts against ``(..., T, K)``: parameters ``(K,)`` are static, ``(T, K)`` vary in
         time, ``(N, 1, K)`` differ between sequences. A multivariate distribution observes
         vectors ``(..., T, D)``. A tuple of D univariate distributions of any families observes D
-        channels ``(..., T, D)``, independent given the state.
+        channels ``(..., T, D)``, independent given the state. `AutoRegressive` makes a channel
+        depend on its own past.
     transition_matrix : tensor_like, broadcasts against ``(..., T-1, K, K)``
         ``transition_matrix[i, j]`` is the probability of moving from state ``i`` to ``j``. ``(K,
         K)`` is static, ``(T-1, K, K)`` varies in time, ``(N, 1, K, K)`` differs between
@@ -70,6 +71,11 @@ class MarginalHMM:
         Shape of the variable, when neither ``observed`` nor ``dims`` gives it.
     steps : int, optional
         Number of times T, when nothing else gives it.
+    order : int
+        How many states the next one depends on. With ``order=2`` the transition probabilities
+        have shape ``(..., K, K, K)``: ``transition_matrix[h, i, j]`` is that of ``j`` after ``h``
+        and ``i``, and ``initial_probs`` ``(..., K, K)`` is the joint distribution of the state
+        before the first and the first. The cost is that of a chain with :math:`K^2` states.
     **kwargs
         Passed to PyMC: ``total_size``, ``initval``, ``transform``, ...
 
@@ -119,6 +125,7 @@ class MarginalHMM:
         dims: Any = None,
         shape: Any = None,
         steps: int | None = None,
+        order: int = 1,
         **kwargs: Any,
     ) -> TensorVariable:
         where = f"{cls.__name__} '{name}'"
@@ -133,6 +140,7 @@ class MarginalHMM:
             observed=observed,
             shape=shape,
             steps=steps,
+            order=order,
         )
         return register(cls.__name__, name, prepared, observed, dims, kwargs)
 
@@ -147,13 +155,14 @@ class MarginalHMM:
         allowed_states: Any = None,
         shape: Any = None,
         steps: int | None = None,
+        order: int = 1,
         **kwargs: Any,
     ) -> TensorVariable:
         """Create the distribution without registering it, for ``pm.draw`` and ``pm.logp``.
 
         Parameters
         ----------
-        emission, transition_matrix, initial_probs, lengths, allowed_states, shape, steps
+        emission, transition_matrix, initial_probs, lengths, allowed_states, shape, steps, order
             As in `MarginalHMM`.
         **kwargs
             Passed to PyMC.
@@ -184,5 +193,6 @@ class MarginalHMM:
             observed=None,
             shape=shape,
             steps=steps,
+            order=order,
         )
         return unregistered(cls.__name__, prepared, kwargs)

@@ -10,9 +10,19 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import hidden_markov_checks as checks
 from pymc_jaxdist.distributions.arguments import as_probabilities, known_shape, known_value
+from pymc_jaxdist.distributions.autoregressive import (
+    AnyEmission,
+    AutoRegressive,
+    AutoRegressiveDistribution,
+)
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.registration import PreparedModel
+from pymc_jaxdist.distributions.state_expansion import (
+    expand_initial_probs,
+    expand_transition_matrix,
+    n_states_of,
+)
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 
 __all__ = ["prepare"]
@@ -29,6 +39,7 @@ def prepare(
     observed: TensorVariable | None,
     shape: Any,
     steps: int | None,
+    order: int = 1,
 ) -> PreparedModel[HiddenMarkovModel]:
     """Check the arguments of `MarginalHMM` and put them in order.
 
@@ -38,6 +49,8 @@ def prepare(
         The distribution and its name, for error messages.
     emission, transition_matrix, initial_probs, lengths, allowed_states, observed, shape, steps
         As in `MarginalHMM`; ``observed`` as a tensor.
+    order : int
+        As in `MarginalHMM`.
 
     Returns
     -------
@@ -47,9 +60,21 @@ def prepare(
     distributions = emission if isinstance(emission, tuple | list) else (emission,)
     if not distributions:
         raise ParameterError(compose_message(where, "emission must not be empty.", got="()"))
-    cuts = [EmissionDistribution.cut(d, where) for d in distributions]
+    cuts = [
+        _cut(d, where, _column(observed, channel, len(distributions)))
+        for channel, d in enumerate(distributions)
+    ]
     emissions = tuple(emission for emission, _ in cuts)
     transition_matrix = as_probabilities(where, "transition_matrix", transition_matrix)
+    memory = max([order, *(emission.memory for emission in emissions)])
+    n_remembered_states = None
+    if memory > 1 or order != 1:
+        n_remembered_states = n_states_of(where, transition_matrix, order)
+        sizes = (n_remembered_states, order, memory)
+        if not isinstance(initial_probs, str):
+            initial_probs = as_probabilities(where, "initial_probs", initial_probs)
+        initial_probs = expand_initial_probs(where, initial_probs, *sizes)
+        transition_matrix = expand_transition_matrix(transition_matrix, *sizes)
 
     data = None if observed is None else known_value(observed)
     if data is not None:
@@ -68,6 +93,7 @@ def prepare(
         sequence_shape[-1],
         states_of=_told_states(initial, emissions),
     )
+    n_histories, n_states = n_states, n_remembered_states or n_states
     checks.check_emissions(where, emissions, n_states, sequence_shape[-1])
     batch_shape = sequence_shape[:-1]
     matrix_shape = known_shape(transition_matrix)
@@ -77,7 +103,7 @@ def prepare(
 
     parameters = [transition_matrix]
     if initial is not None:
-        checks.check_initial_probs(where, initial, transition_matrix, n_states)
+        checks.check_initial_probs(where, initial, transition_matrix, n_histories)
         leading = known_shape(initial)[:-1]
         checks.check_sequences(where, "initial_probs", leading, batch_shape)
         parameters.append(initial)
@@ -92,7 +118,8 @@ def prepare(
         states_now = known_value(allowed_states)
         if states_now is not None:
             checks.check_allowed_states(where, states_now, n_states, sequence_shape)
-        parameters.append(_mask_of_states(allowed_states, transition_matrix))
+        n_labels = n_remembered_states or transition_matrix.shape[-1]
+        parameters.append(_mask_of_states(allowed_states, n_labels))
     for _, own in cuts:
         parameters.extend(own)
     if n_times is None:
@@ -107,8 +134,23 @@ def prepare(
         dtype=_dtype(emissions, observed),
         n_times=n_times,
         ndim=len(extent.shape),
+        memory=memory,
+        n_remembered_states=n_remembered_states,
     )
     return PreparedModel(model, parameters, extent.shape)
+
+
+def _cut(
+    emission: Any, where: str, observed: TensorVariable | None
+) -> tuple[AnyEmission, list[TensorVariable]]:
+    """Cut one channel's emission off at its parameters."""
+    if isinstance(emission, AutoRegressive):
+        return AutoRegressiveDistribution.cut(emission, where, observed)
+    return EmissionDistribution.cut(emission, where)
+
+
+def _column(observed: TensorVariable | None, channel: int, n: int) -> TensorVariable | None:
+    return observed if observed is None or n == 1 else observed[..., channel]
 
 
 class _Extent(NamedTuple):
@@ -123,7 +165,7 @@ def _extent(
     where: str,
     shape: Any,
     steps: int | None,
-    emissions: Sequence[EmissionDistribution],
+    emissions: Sequence[AnyEmission],
     transition_matrix: TensorVariable,
     initial_probs: TensorVariable | None,
 ) -> _Extent:
@@ -164,7 +206,7 @@ def _extent(
 
 
 def _implied_n_times(
-    emissions: Sequence[EmissionDistribution], transition_matrix: TensorVariable
+    emissions: Sequence[AnyEmission], transition_matrix: TensorVariable
 ) -> int | None:
     """Return T if a parameter that varies in time tells it."""
     for emission in emissions:
@@ -177,7 +219,7 @@ def _implied_n_times(
 
 def _implied_batch_shape(
     where: str,
-    emissions: Sequence[EmissionDistribution],
+    emissions: Sequence[AnyEmission],
     transition_matrix: TensorVariable,
     initial_probs: TensorVariable | None,
 ) -> tuple[int, ...]:
@@ -209,7 +251,7 @@ def _implied_batch_shape(
 
 
 def _told_states(
-    initial_probs: TensorVariable | None, emissions: Sequence[EmissionDistribution]
+    initial_probs: TensorVariable | None, emissions: Sequence[AnyEmission]
 ) -> tuple[str, int] | None:
     """Return an argument other than the transition matrix that tells K, and K."""
     if initial_probs is not None and initial_probs.type.ndim:
@@ -261,13 +303,11 @@ def _initial_probs(
     return None
 
 
-def _mask_of_states(
-    allowed_states: TensorVariable, transition_matrix: TensorVariable
-) -> TensorVariable:
+def _mask_of_states(allowed_states: TensorVariable, n_states: Any) -> TensorVariable:
     """Return a mask ``(..., T, K)`` of the states each observation may come from."""
     if allowed_states.type.dtype == "bool":
         return allowed_states
-    states = pt.arange(transition_matrix.shape[-1])
+    states = pt.arange(n_states)
     labels = allowed_states[..., None]
     return pt.eq(labels, states) | pt.lt(labels, 0)
 
@@ -279,7 +319,7 @@ def _may_be_missing(observed: TensorVariable | None) -> bool:
     return True
 
 
-def _dtype(emissions: Sequence[EmissionDistribution], observed: TensorVariable | None) -> str:
+def _dtype(emissions: Sequence[AnyEmission], observed: TensorVariable | None) -> str:
     """Return the type of draws: integers only if every channel is and no NaN need be held."""
     if not all(emission.discrete for emission in emissions):
         return "float64"

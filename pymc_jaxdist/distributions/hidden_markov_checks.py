@@ -7,7 +7,7 @@ import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import describe, known_shape, known_value
-from pymc_jaxdist.distributions.emission import EmissionDistribution
+from pymc_jaxdist.distributions.autoregressive import AnyEmission
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 
 __all__ = [
@@ -145,7 +145,7 @@ def _check_probabilities(
 
 def check_emissions(
     where: str,
-    emissions: Sequence[EmissionDistribution],
+    emissions: Sequence[AnyEmission],
     n_states: int | None,
     n_times: int | None,
 ) -> None:
@@ -219,9 +219,7 @@ def check_agreement(where: str, leading: dict[str, tuple[int | None, ...]]) -> N
             )
 
 
-def check_observed(
-    where: str, value: np.ndarray, emissions: Sequence[EmissionDistribution]
-) -> None:
+def check_observed(where: str, value: np.ndarray, emissions: Sequence[AnyEmission]) -> None:
     """Check observations (NaN marks missing ones) against the emissions."""
     several = len(emissions) > 1
     event_ndim = 1 if several or emissions[0].event_ndim else 0
@@ -294,7 +292,7 @@ def check_shape_of_data(
     data: np.ndarray,
     shape: Any,
     steps: int | None,
-    emissions: Sequence[EmissionDistribution],
+    emissions: Sequence[AnyEmission],
 ) -> None:
     """Check that what is said of the shape does not contradict the observations."""
     event_ndim = 1 if len(emissions) > 1 else emissions[0].event_ndim

@@ -9,8 +9,8 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.emission import EmissionDistribution
-from pymc_jaxdist.distributions.hidden_markov_draw import draw_states, select_state
+from pymc_jaxdist.distributions.autoregressive import AnyEmission
+from pymc_jaxdist.distributions.hidden_markov_draw import draw_states
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import log_density
 from pymc_jaxdist.ops.kernel_calls import Kernel
@@ -29,7 +29,7 @@ class HiddenMarkovModel:
 
     Attributes
     ----------
-    emissions : tuple of EmissionDistribution
+    emissions : tuple of EmissionDistribution or AutoRegressiveDistribution
         One per channel.
     initial_probs_given, lengths_given, allowed_states_given : bool
         Which of the optional parameters there are.
@@ -41,9 +41,14 @@ class HiddenMarkovModel:
         T, if it is fixed.
     ndim : int
         Number of dimensions of the variable.
+    memory : int
+        Number of states a state of the chain stands for, up to the present one: more than one in
+        a chain of higher order. The transition matrix is then that of histories.
+    n_remembered_states : int or None
+        K, if the chain is one of histories.
     """
 
-    emissions: tuple[EmissionDistribution, ...]
+    emissions: tuple[AnyEmission, ...]
     initial_probs_given: bool
     lengths_given: bool
     allowed_states_given: bool
@@ -51,6 +56,8 @@ class HiddenMarkovModel:
     dtype: str
     n_times: int | None
     ndim: int
+    memory: int
+    n_remembered_states: int | None
 
     def __post_init__(self) -> None:
         # pm.sample chooses how to start its processes before it asks for the log-density.
@@ -99,7 +106,7 @@ class HiddenMarkovModel:
         )
 
     @property
-    def _distributions(self) -> tuple[EmissionDistribution, ...]:
+    def _distributions(self) -> tuple[AnyEmission, ...]:
         """The distributions whose parameters come last, in their order."""
         return self.emissions
 
@@ -120,11 +127,13 @@ class HiddenMarkovModel:
         states = self._draw_states(
             initial_probs, transition_matrix, emission_parameters, batch_shape, n_times
         )
-        n_states = transition_matrix.shape[-1]
+        n_states: Any = transition_matrix.shape[-1]
+        if self.memory > 1:  # paths of histories, which end in the present state
+            n_states = self.n_remembered_states
+            states = states % n_states
+        size_of_each = (*batch_shape, n_times, n_states)
         channels = [
-            select_state(
-                emission.draw(own, (*batch_shape, n_times, n_states)), states, emission.event_ndim
-            )
+            emission.draw_along(own, states, size_of_each)
             for emission, own in zip(self.emissions, emission_parameters, strict=False)
         ]
         draw = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)

@@ -206,6 +206,15 @@ def _prepare(
             )
         )
     markov, parameters, shape = prepare(where, *arguments, **keywords)
+    if markov.memory > 1:
+        raise ParameterError(
+            compose_message(
+                where,
+                "a semi-Markov chain does not remember states.",
+                got="an AutoRegressive emission with a mean that differs between states",
+                suggestion="an AutoRegressive emission without mean=, or MarginalHMM",
+            )
+        )
     transition_matrix = parameters[0]
     if transition_matrix.type.ndim > 2 and transition_matrix.type.shape[-3] != 1:
         raise ShapeError(

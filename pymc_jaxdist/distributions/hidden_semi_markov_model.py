@@ -10,6 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_jaxdist.distributions.autoregressive import AnyEmission
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
@@ -53,7 +54,7 @@ class HiddenSemiMarkovModel(HiddenMarkovModel):
         )
 
     @property
-    def _distributions(self) -> tuple[EmissionDistribution, ...]:
+    def _distributions(self) -> tuple[AnyEmission, ...]:
         return (*self.emissions, self.duration)
 
     def _draw_states(

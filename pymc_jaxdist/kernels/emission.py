@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from pymc_jaxdist.kernels.joint_sums import with_joint_sums
 from pymc_jaxdist.kernels.lazy import run_if_any
@@ -120,35 +121,35 @@ class Emission:
         def with_finite_slopes(value: jax.Array, *parameters: jax.Array) -> jax.Array:
             return self.finite_slope_log_density(spread(value), *parameters)[0]
 
-        def forward(value: jax.Array, *parameters: jax.Array) -> tuple:
-            log_density, transpose = jax.vjp(direct, value, *parameters)
-            return log_density, (transpose, value, parameters)
+        def pullback(function: Callable, arguments: tuple, asked: tuple[int, ...]) -> tuple:
+            def of_asked(*moving: jax.Array) -> jax.Array:
+                given = dict(zip(asked, moving, strict=True))
+                return function(*(given.get(i, x) for i, x in enumerate(arguments)))
 
-        def backward(residuals: tuple, cotangent: jax.Array) -> tuple:
-            transpose, value, parameters = residuals
+            return jax.vjp(of_asked, *(arguments[i] for i in asked))
 
-            def again() -> tuple:
-                return jax.vjp(with_finite_slopes, value, *parameters)[1](cotangent)
+        def forward(*arguments: Any) -> tuple:
+            # Only gradients that somebody asks for: not by the observations, usually.
+            asked = tuple(i for i, x in enumerate(arguments) if x.perturbed)
+            values = tuple(x.value for x in arguments)
+            log_density, transpose = pullback(direct, values, asked)
+            return log_density, (transpose, values, dict.fromkeys(asked))
 
-            gradients = with_joint_sums(transpose)(cotangent)
-            arrays = [g for g in gradients if g.dtype != jax.dtypes.float0]
-            undefined = jnp.any(jnp.stack([jnp.any(jnp.isnan(g)) for g in arrays]))
-            return _run_on_arrays(undefined, again, gradients)
+        def backward(residuals: tuple, cotangent: Any) -> tuple:
+            transpose, values, positions = residuals
+            asked = tuple(positions)
+            if isinstance(cotangent, SymbolicZero) or not asked:
+                return (None,) * len(values)
+
+            def again(_: Any) -> Any:
+                finite: tuple = pullback(with_finite_slopes, values, asked)[1](cotangent)
+                return finite
+
+            gradients: tuple = with_joint_sums(transpose)(cotangent)
+            undefined = jnp.any(jnp.stack([jnp.any(jnp.isnan(g)) for g in gradients]))
+            settled = dict(zip(asked, run_if_any(undefined, again, gradients), strict=True))
+            return tuple(settled.get(i) for i in range(len(values)))
 
         differentiable = jax.custom_vjp(direct)
-        differentiable.defvjp(forward, backward)
+        differentiable.defvjp(forward, backward, symbolic_zeros=True)
         return differentiable(value, *parameters)
-
-
-def _run_on_arrays(flag: jax.Array, compute: Callable, default: tuple) -> tuple:
-    """Apply `run_if_any` to a tuple in which integer inputs have cotangents of type float0."""
-
-    def is_array(gradient: Any) -> bool:
-        return gradient.dtype != jax.dtypes.float0
-
-    def of_arrays(_: tuple) -> tuple:
-        return tuple(filter(is_array, compute()))
-
-    settled: tuple = run_if_any(flag, of_arrays, tuple(filter(is_array, default)))
-    arrays = iter(settled)
-    return tuple(next(arrays) if is_array(gradient) else gradient for gradient in default)

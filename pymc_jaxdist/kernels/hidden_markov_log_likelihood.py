@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.forward_backward import marginal_log_likelihood
 from pymc_jaxdist.kernels.stationary import stationary_distribution
@@ -42,7 +43,7 @@ class HiddenMarkovLogLikelihood:
        Series, 2nd ed., eq. 2.13. CRC Press.
     """
 
-    emissions: tuple[Emission, ...]
+    emissions: tuple[Emission | AutoRegressiveEmission, ...]
     initial_probs_given: bool
     lengths_given: bool
     allowed_states_given: bool
@@ -93,13 +94,11 @@ class HiddenMarkovLogLikelihood:
             parameters = tuple(remaining[: emission.n_parameters])
             remaining = remaining[emission.n_parameters :]
             column = value if len(self.emissions) == 1 else value[..., channel]
-            log_likelihoods = log_likelihoods + emission.log_likelihoods(
-                column, parameters, self.may_be_missing
-            )
+            own = emission.log_likelihoods(column, parameters, self.may_be_missing)
+            log_likelihoods = log_likelihoods + of_histories(own, transition_matrix.shape[-1])
         log_likelihoods = jnp.asarray(log_likelihoods)
-        n_states = transition_matrix.shape[-1]
-        log_likelihoods = jnp.broadcast_to(log_likelihoods, (*log_likelihoods.shape[:-1], n_states))
         if allowed_states is not None:
+            allowed_states = of_histories(allowed_states, transition_matrix.shape[-1])
             log_likelihoods = jnp.where(allowed_states, log_likelihoods, -jnp.inf)
         return log_likelihoods, initial_probs, transition_matrix, lengths
 
@@ -125,6 +124,36 @@ class MarginalLogLikelihood:
 
     def __str__(self) -> str:
         return "marginal log-likelihood"
+
+
+def of_histories(of_states: jax.Array, n_histories: int) -> jax.Array:
+    """Repeat what depends on the last states for every history that ends in them.
+
+    Parameters
+    ----------
+    of_states : (..., M) array
+        One entry for each history of the last states (or one for all), the present state
+        changing fastest.
+    n_histories : int
+        Number of longer histories, a multiple of M; in a chain without a memory M itself.
+
+    Returns
+    -------
+    (..., n_histories) array
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> of_histories(jnp.array([1, 2]), 4).tolist()
+    [1, 2, 1, 2]
+    """
+    n_own = of_states.shape[-1]
+    if n_own == n_histories:
+        return of_states
+    if n_histories % n_own:
+        # Parameters that do not fit: let broadcasting say so.
+        return jnp.broadcast_to(of_states, (*of_states.shape[:-1], n_histories))
+    return jnp.tile(of_states, n_histories // n_own)
 
 
 def is_stochastic(probs: jax.Array) -> jax.Array:

@@ -83,7 +83,7 @@ def _sort(
         if any(isinstance(v, Var) and v in waiting for v in equation.invars):
             rest.append(equation)
         elif equation.primitive is lax.reduce_sum_p and 0 in equation.params["axes"]:
-            summand = equation.invars[0].aval
+            summand: Any = equation.invars[0].aval
             key = (summand.shape, summand.dtype, equation.params["axes"])
             sums.setdefault(key, []).append(equation)
         else:

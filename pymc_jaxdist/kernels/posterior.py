@@ -182,7 +182,9 @@ def settled_posterior(chain: Chain) -> Posterior:
         ),
     )
 
-    def add(results: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def add(
+        results: tuple[jax.Array, jax.Array, jax.Array],
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = extended_counts(own, extended, jnp.ones_like(log_lik))
         states, first, pairs = results
         return (

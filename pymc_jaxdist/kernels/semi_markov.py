@@ -24,7 +24,11 @@ from jax.typing import ArrayLike
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.posterior import invalid
 
-__all__ = ["semi_markov_log_likelihood", "semi_markov_smoothed_probs"]
+__all__ = [
+    "semi_markov_log_likelihood",
+    "semi_markov_smoothed_probs",
+    "spread_over_sequences",
+]
 
 
 def semi_markov_log_likelihood(
@@ -79,8 +83,8 @@ def semi_markov_log_likelihood(
     chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
     ll, start, matrix, active = chain
     sequences, steps, states = ll.shape
-    durations = _flat(log_durations, batch_shape, sequences)
-    survival = _flat(log_survival, batch_shape, sequences)
+    durations = spread_over_sequences(log_durations, batch_shape, sequences)
+    survival = spread_over_sequences(log_survival, batch_shape, sequences)
     log_matrix = _log(matrix[:, 0])
     if active is None:
         active = jnp.ones((sequences, steps), dtype=bool)
@@ -140,7 +144,7 @@ def semi_markov_smoothed_probs(log_likelihoods: ArrayLike, *arguments: ArrayLike
     return jnp.where((total > 0.5) & (log_lik > -jnp.inf)[..., None, None], probs / total, jnp.nan)
 
 
-def _flat(x: ArrayLike, batch_shape: tuple[int, ...], sequences: int) -> jax.Array:
+def spread_over_sequences(x: ArrayLike, batch_shape: tuple[int, ...], sequences: int) -> jax.Array:
     """Bring (..., K, D) to (N, K, D), or (1, K, D) where all sequences share it."""
     array = jnp.asarray(x)
     if array.ndim < 2:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 __all__ = ["Kernel", "guarded", "hessian_product", "pullback", "value_and_gradients"]
 
@@ -38,10 +39,6 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
     """
     differentiable = tuple(differentiable)
 
-    def evaluate(inputs: tuple) -> tuple[jax.Array, Callable]:
-        moving = (inputs[i] for i in differentiable)
-        return jax.vjp(_of_selected(kernel, inputs, differentiable), *moving)
-
     def impossible_is_minus_infinity(value: jax.Array) -> jax.Array:
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
@@ -50,21 +47,30 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         return impossible_is_minus_infinity(kernel(*_interleave(moving, fixed, differentiable)))
 
     def forward(moving: tuple, fixed: tuple) -> tuple:
-        value, transpose = evaluate(_interleave(moving, fixed, differentiable))
+        # Only gradients that somebody asks for are computed: not by the observations, usually.
+        asked = tuple(i for i, x in zip(differentiable, moving, strict=True) if x.perturbed)
+        values = tuple(x.value for x in moving)
+        inputs = _interleave(values, tuple(x.value for x in fixed), differentiable)
+        value, transpose = jax.vjp(_of_selected(kernel, inputs, asked), *(inputs[i] for i in asked))
         value = impossible_is_minus_infinity(value)
-        return value, (transpose, jnp.isfinite(value))
+        return value, (transpose, jnp.isfinite(value), dict.fromkeys(asked))
 
-    def backward(residuals: tuple, cotangent: jax.Array) -> tuple:
-        transpose, possible = residuals
+    def backward(residuals: tuple, cotangent: Any) -> tuple:
+        transpose, possible, asked = residuals
+        if isinstance(cotangent, SymbolicZero):
+            cotangent = jnp.zeros(cotangent.shape, cotangent.dtype)
         gradients = transpose(jnp.where(possible, cotangent, 0.0))
         all_possible = jnp.all(possible)
-        gradients = tuple(
-            jnp.where(all_possible | jnp.isfinite(gradient), gradient, 0.0)
-            for gradient in gradients
+        finite = dict(
+            zip(
+                asked,
+                (jnp.where(all_possible | jnp.isfinite(g), g, 0.0) for g in gradients),
+                strict=True,
+            )
         )
-        return gradients, None
+        return tuple(finite.get(i) for i in differentiable), None
 
-    safe_kernel.defvjp(forward, backward)
+    safe_kernel.defvjp(forward, backward, symbolic_zeros=True)
 
     def with_flat_arguments(*inputs: jax.Array) -> jax.Array:
         moving = tuple(jnp.asarray(inputs[i]) for i in differentiable)

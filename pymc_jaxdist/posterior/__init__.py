@@ -9,8 +9,14 @@ from pymc_jaxdist.posterior.decode import (
 from pymc_jaxdist.posterior.forecast import (
     forecast,
 )
+from pymc_jaxdist.posterior.groups import (
+    add_group,
+)
 from pymc_jaxdist.posterior.imputation import (
     impute,
+)
+from pymc_jaxdist.posterior.initial_values import (
+    initial_values,
 )
 from pymc_jaxdist.posterior.network_prediction import posterior_pytree
 from pymc_jaxdist.posterior.one_step_ahead import (
@@ -28,10 +34,12 @@ from pymc_jaxdist.posterior.transitions import (
 )
 
 __all__ = [
+    "add_group",
     "check_ode",
     "decode_states",
     "forecast",
     "impute",
+    "initial_values",
     "one_step_log_predictive",
     "pairwise_probs",
     "posterior_pytree",

@@ -14,9 +14,8 @@ from pymc_jaxdist.kernels import (
     smoothed_probs,
     viterbi,
 )
-from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
-from pymc_jaxdist.kernels.semi_markov import semi_markov_smoothed_probs
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.histories import paths_of_states, probs_of_states
 
 __all__ = ["decode_states"]
 
@@ -57,7 +56,7 @@ def decode_states(
     idata : InferenceData or DataTree
         What ``pm.sample`` returned, with whatever sampler.
     var_name : str
-        Name of the `MarginalHMM` variable; of a `MarginalHSMM`, for smoothed probabilities.
+        Name of the `MarginalHMM` or `MarginalHSMM` variable.
     kind : {"smoothed", "filtered", "predicted", "viterbi", "sampled"}
         What to compute.
     model : pm.Model, optional
@@ -128,19 +127,19 @@ def decode_states(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=kind == "smoothed",
+        semi_markov=True,
     )
-    if isinstance(found.kernel, HiddenSemiMarkovLogLikelihood):
-        probs = found.evaluate(semi_markov_smoothed_probs, progressbar=progressbar)
-        return found.array(probs, f"{var_name}_smoothed_probs", [found.state_dim])
     if kind in _PROBABILITIES:
-        probs = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)
+        of_chain = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)
+        probs = probs_of_states(found, of_chain)
         return found.array(probs, f"{var_name}_{kind}_probs", [found.state_dim])
     if kind == "sampled":
         seed = np.random.SeedSequence(random_seed)
-        paths = found.evaluate(sample_paths, progressbar=progressbar, seed=seed)
+        of_chain = found.evaluate(sample_paths, progressbar=progressbar, seed=seed)
+        paths = paths_of_states(found, of_chain)
         return found.array(paths, f"{var_name}_sampled_path")
-    paths, log_prob = found.evaluate(viterbi, progressbar=progressbar)
+    of_chain, log_prob = found.evaluate(viterbi, progressbar=progressbar)
+    paths = paths_of_states(found, of_chain)
     of_paths = found.array(log_prob, "log_prob", per_time=False)
     labelled = found.array(paths, f"{var_name}_viterbi_path")
     return labelled.assign_coords(log_prob=(of_paths.dims, of_paths.values))

@@ -9,6 +9,7 @@ import xarray as xr
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import filtered_probs, sample_paths
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.histories import paths_of_states, probs_of_states
 from pymc_jaxdist.posterior.observation_draws import draw_observations
 
 __all__ = ["forecast"]
@@ -94,14 +95,23 @@ def forecast(
             )
         )
     found = HiddenMarkovPosterior.find(
-        "forecast", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "forecast",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
     # Unknown observations after the last one: their filtered probabilities are the forecast.
     longer = found.extended(int(steps))
     for_paths, for_draws = np.random.SeedSequence(random_seed).spawn(2)
-    probs = longer.evaluate(filtered_probs, progressbar=progressbar)
-    paths = longer.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
-    observations = draw_observations(longer, paths, for_draws)
+    of_chain = longer.evaluate(filtered_probs, progressbar=progressbar)
+    probs = probs_of_states(found, of_chain)
+    of_chain = longer.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
+    paths = paths_of_states(found, of_chain)
+    observations = draw_observations(longer, paths, for_draws, progressbar=progressbar)
 
     at = found.lengths[..., None] + np.arange(steps)
     vector = observations.ndim > paths.ndim

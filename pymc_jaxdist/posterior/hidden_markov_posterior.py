@@ -14,15 +14,44 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from rich.progress import track
 
+from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
+from pymc_jaxdist.kernels import (
+    filtered_probs,
+    log_predictive_densities,
+    predicted_probs,
+    sample_paths,
+    smoothed_probs,
+    viterbi,
+)
+from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
+from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
+from pymc_jaxdist.kernels.semi_markov import semi_markov_smoothed_probs
+from pymc_jaxdist.kernels.semi_markov_paths import (
+    semi_markov_filtered_probs,
+    semi_markov_log_predictive_densities,
+    semi_markov_predicted_probs,
+    semi_markov_sample_paths,
+    semi_markov_viterbi,
+)
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
-__all__ = ["HiddenMarkovPosterior"]
+__all__ = ["HiddenMarkovPosterior", "tracked"]
 
 Kernel = HiddenMarkovLogLikelihood | HiddenSemiMarkovLogLikelihood
+
+#: What a function of the evidence of a Markov chain is for a semi-Markov chain.
+SEMI_MARKOV: dict[Callable, Callable] = {
+    smoothed_probs: semi_markov_smoothed_probs,
+    filtered_probs: semi_markov_filtered_probs,
+    predicted_probs: semi_markov_predicted_probs,
+    log_predictive_densities: semi_markov_log_predictive_densities,
+    viterbi: semi_markov_viterbi,
+    sample_paths: semi_markov_sample_paths,
+}
 
 # Draws are worked on in blocks whose evidence (N, T, K) stays below this many numbers, so that
 # a block stays in the processor's cache and memory does not grow with the number of draws.
@@ -105,7 +134,7 @@ class HiddenMarkovPosterior:
                     where,
                     "the variable is a MarginalHSMM, for which this is not available.",
                     got=f"'{var_name}'",
-                    suggestion="decode_states(..., kind='smoothed')",
+                    suggestion="decode_states(..., kind='sampled') and counts of your own",
                 )
             )
         known = flat_draws(model, idata["posterior"])
@@ -139,9 +168,14 @@ class HiddenMarkovPosterior:
         return found.with_value(value)
 
     @property
+    def emissions(self) -> tuple[Emission | AutoRegressiveEmission, ...]:
+        """The emission densities of the kernel, one per channel."""
+        return _markov(self.kernel).emissions
+
+    @property
     def event_ndim(self) -> int:
         """1 if observations are vectors, else 0."""
-        emissions = _markov(self.kernel).emissions
+        emissions = self.emissions
         return 1 if len(emissions) > 1 else emissions[0].event_ndim
 
     @property
@@ -156,8 +190,18 @@ class HiddenMarkovPosterior:
 
     @property
     def n_states(self) -> int:
-        """K."""
+        """Number of states of the chain: K, or in a chain that remembers several, of histories."""
         return int(self.parameters["transition_matrix"].shape[-1])
+
+    @property
+    def memory(self) -> int:
+        """Number of states that one state of the chain stands for; 1 in an ordinary chain."""
+        return remembered(self.model.named_vars[self.var_name]).memory
+
+    @property
+    def n_remembered_states(self) -> int:
+        """K of a chain that remembers several states, whose own states are their histories."""
+        return remembered(self.model.named_vars[self.var_name]).n_remembered_states or self.n_states
 
     @property
     def n_draws(self) -> int:
@@ -211,7 +255,8 @@ class HiddenMarkovPosterior:
         ----------
         function : callable
             A module-level function of ``(log_likelihoods, initial_probs, transition_matrix,
-            lengths)``, and of a random key before them if there is a seed. Returns arrays.
+            lengths)``, and of a random key before them if there is a seed. Returns arrays. For a
+            semi-Markov model its counterpart in `SEMI_MARKOV` is evaluated.
         progressbar : bool
             Whether to show progress, if it takes several steps.
         seed : numpy.random.SeedSequence, optional
@@ -225,13 +270,15 @@ class HiddenMarkovPosterior:
         block = int(np.clip(LARGEST_BLOCK // max(size, 1), 1, MOST_DRAWS_PER_BLOCK))
         block = min(block, self.n_draws)
         starts = range(0, self.n_draws, block)
+        if isinstance(self.kernel, HiddenSemiMarkovLogLikelihood):
+            function = SEMI_MARKOV[function]
         with double_precision():
             keys = None
             if seed is not None:
                 key = jax.random.key(int(seed.generate_state(1)[0]))
                 keys = jax.random.split(key, self.n_draws)
             parts = []
-            for start in _tracked(starts, self.where, progressbar):
+            for start in tracked(starts, self.where, progressbar):
                 # Every block is as long as the first, so that one compiled function serves all.
                 chosen = np.minimum(np.arange(start, start + block), self.n_draws - 1)
                 own = tuple(draws[chosen] for draws in self.parameters.values())
@@ -333,7 +380,8 @@ def _in_order(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: parameters[name] for name in (*first, *emission) if name in parameters}
 
 
-def _tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[int]:
+def tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[int]:
+    """Show progress over steps, if it is asked for and there are several."""
     if not progressbar or len(blocks) == 1:
         return blocks
     return track(blocks, description=where, transient=True)

@@ -6,8 +6,11 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pymc_jaxdist.errors import DistributionError, compose_message
 from pymc_jaxdist.kernels import sample_paths
+from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.histories import paths_of_states
 from pymc_jaxdist.posterior.observation_draws import draw_observations
 
 __all__ = ["impute"]
@@ -40,6 +43,11 @@ def impute(
         The observations where there are some, draws where they are missing; NaN beyond the
         length of a ragged sequence.
 
+    Raises
+    ------
+    DistributionError
+        If an emission is autoregressive.
+
     Notes
     -----
     A vector from a multivariate emission is missing as a whole or not at all.
@@ -64,11 +72,28 @@ def impute(
     [[[5.0, 5.0]]]
     """
     found = HiddenMarkovPosterior.find(
-        "impute", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "impute",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
+    if any(isinstance(e, AutoRegressiveEmission) for e in found.emissions):
+        raise DistributionError(
+            compose_message(
+                found.where,
+                "missing values of an autoregression depend on those after them, too.",
+                got="an AutoRegressive emission",
+                suggestion="forecast(...), for values after the last one",
+            )
+        )
     for_paths, for_draws = np.random.SeedSequence(random_seed).spawn(2)
-    paths = found.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
-    drawn = draw_observations(found, paths, for_draws)
+    of_chain = found.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
+    paths = paths_of_states(found, of_chain)
+    drawn = draw_observations(found, paths, for_draws, progressbar=progressbar)
     value = found.value.astype(float)
     complete = np.where(np.isnan(value), drawn, value)
     beyond = np.arange(found.n_times) >= found.lengths[..., None]

@@ -6,16 +6,19 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from pymc_jaxdist.distributions.hidden_markov_draw import select_state
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
-from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior, tracked
 
 __all__ = ["draw_observations"]
 
 
 def draw_observations(
-    found: HiddenMarkovPosterior, paths: np.ndarray, seed: np.random.SeedSequence
+    found: HiddenMarkovPosterior,
+    paths: np.ndarray,
+    seed: np.random.SeedSequence,
+    *,
+    progressbar: bool = False,
 ) -> np.ndarray:
     """Draw what the states of each path emit.
 
@@ -27,6 +30,8 @@ def draw_observations(
         A path for each draw of the parameters; -1 where there is none.
     seed : numpy.random.SeedSequence
         Of the draws.
+    progressbar : bool
+        Whether to show progress when there is much to do.
 
     Returns
     -------
@@ -39,10 +44,12 @@ def draw_observations(
     states = pt.tensor(dtype="int64", shape=paths.shape[1:])
     remaining: list[Any] = list(variables)
     channels = []
-    for emission in hmm.emissions:
+    size = (*paths.shape[1:], found.n_remembered_states)
+    for channel, emission in enumerate(hmm.emissions):
         own, remaining = remaining[: emission.n_parameters], remaining[emission.n_parameters :]
-        of_every_state = emission.draw(own, (*paths.shape[1:], found.n_states))
-        channels.append(select_state(of_every_state, states, emission.event_ndim))
+        column = found.value if len(hmm.emissions) == 1 else found.value[..., channel]
+        given = pt.constant(column.astype(float))
+        channels.append(emission.draw_along(own, states, size, given))
     observations = channels[0] if len(channels) == 1 else pt.stack(channels, axis=-1)
     draw = pm.pytensorf.compile(
         [*variables, states],
@@ -52,7 +59,8 @@ def draw_observations(
         on_unused_input="ignore",
     )
     visited = np.maximum(paths, 0)
-    drawn = [draw(*(v[s] for v in emission_draws), visited[s]) for s in range(len(paths))]
+    steps = tracked(range(len(paths)), f"{found.where}: observations", progressbar)
+    drawn = [draw(*(v[s] for v in emission_draws), visited[s]) for s in steps]
     result = np.stack(drawn).astype(float)
     result[paths < 0] = np.nan
     return result

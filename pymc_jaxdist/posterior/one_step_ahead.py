@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import ndtri
 
-from pymc_jaxdist.distributions.emission import EmissionDistribution
+from pymc_jaxdist.distributions.autoregressive import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import DistributionError, compose_message
@@ -78,6 +78,7 @@ def one_step_log_predictive(
         observed=observed,
         lengths=lengths,
         data=data,
+        semi_markov=True,
     )
     densities = found.evaluate(log_predictive_densities, progressbar=progressbar)
     return found.array(densities, f"{var_name}_log_predictive")
@@ -136,7 +137,14 @@ def pseudo_residuals(
     [[[1.5]]]
     """
     found = HiddenMarkovPosterior.find(
-        "pseudo_residuals", idata, var_name, model, observed=observed, lengths=lengths, data=data
+        "pseudo_residuals",
+        idata,
+        var_name,
+        model,
+        observed=observed,
+        lengths=lengths,
+        data=data,
+        semi_markov=True,
     )
     predicted = found.evaluate(predicted_probs, progressbar=progressbar)
     uniform = np.random.default_rng(random_seed)
@@ -148,7 +156,8 @@ def pseudo_residuals(
         column = found.value if len(hmm.emissions) == 1 else found.value[..., channel]
         missing = np.isnan(column.astype(float))
         stand_in = column[~missing].flat[0] if not missing.all() else 0
-        filled = np.where(missing, stand_in, column)
+        # The NaN tell an autoregression which observations have none before them.
+        filled = np.where(missing, stand_in, column) if emission.memoryless else column
         upper = _mixed(_log_cdf(found.where, emission, filled, own), predicted)
         if emission.discrete:
             lower = _mixed(_log_cdf(found.where, emission, filled - 1, own), predicted)
@@ -163,7 +172,7 @@ def pseudo_residuals(
 
 
 def _log_cdf(
-    where: str, emission: EmissionDistribution, value: np.ndarray, draws: list[np.ndarray]
+    where: str, emission: AnyEmission, value: np.ndarray, draws: list[np.ndarray]
 ) -> np.ndarray:
     """Evaluate the log-CDF ``(S, ..., T, K)`` of observations under every state and draw."""
     variables = [pt.tensor(dtype=v.dtype, shape=v.shape[1:]) for v in draws]
@@ -191,4 +200,7 @@ def _log_cdf(
 
 def _mixed(log_cdf: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Average a CDF over the predicted probabilities of the states."""
+    n_copies = predicted.shape[-1] // log_cdf.shape[-1]
+    if n_copies > 1:  # one entry for each state, or for all, and probabilities of histories
+        log_cdf = np.tile(log_cdf, n_copies)
     return np.sum(np.exp(log_cdf) * predicted, axis=-1)

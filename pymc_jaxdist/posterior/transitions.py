@@ -10,6 +10,7 @@ import xarray as xr
 
 from pymc_jaxdist.kernels import pair_probs, smoothed_probs
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
+from pymc_jaxdist.posterior.histories import pairs_of_states, probs_of_states
 
 __all__ = ["pairwise_probs", "state_occupancy", "transition_counts"]
 
@@ -61,7 +62,7 @@ def pairwise_probs(
     found = HiddenMarkovPosterior.find(
         "pairwise_probs", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-    pairs = found.evaluate(pair_probs, progressbar=progressbar)
+    pairs = pairs_of_states(found, found.evaluate(pair_probs, progressbar=progressbar))
     dims = [f"{var_name}_step", *found.pair_dims]
     coords = {dims[0]: np.arange(1, found.n_times), **found.pair_coords()}
     return found.array(pairs, f"{var_name}_pairwise_probs", dims, coords, per_time=False)
@@ -113,7 +114,8 @@ def transition_counts(
     found = HiddenMarkovPosterior.find(
         "transition_counts", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-    counts = found.evaluate(_expected_transitions, progressbar=progressbar)
+    of_chain = found.evaluate(_expected_transitions, progressbar=progressbar)
+    counts = pairs_of_states(found, of_chain)
     return found.array(
         counts,
         f"{var_name}_transition_counts",
@@ -124,12 +126,9 @@ def transition_counts(
 
 
 def _occupancy(*terms: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the expected number of times in each state, and of stays."""
-    probs = jnp.nan_to_num(smoothed_probs(*terms))
-    times = jnp.sum(probs, axis=-2)
-    pairs = jnp.nan_to_num(pair_probs(*terms))
-    into_itself = jnp.diagonal(jnp.sum(pairs, axis=-3), axis1=-2, axis2=-1)
-    return times, times - into_itself
+    """Return the expected number of times in each state, and of transitions."""
+    times = jnp.sum(jnp.nan_to_num(smoothed_probs(*terms)), axis=-2)
+    return times, jnp.sum(jnp.nan_to_num(pair_probs(*terms)), axis=-3)
 
 
 def state_occupancy(
@@ -174,7 +173,9 @@ def state_occupancy(
     found = HiddenMarkovPosterior.find(
         "state_occupancy", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-    times, stays = found.evaluate(_occupancy, progressbar=progressbar)
+    times, pairs = found.evaluate(_occupancy, progressbar=progressbar)
+    times, pairs = probs_of_states(found, times), pairs_of_states(found, pairs)
+    stays = times - np.diagonal(pairs, axis1=-2, axis2=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         parts = {
             "fraction": times / times.sum(axis=-1, keepdims=True),

@@ -1,11 +1,13 @@
 """Any PyMC distribution as emission: its own log-density under every state, and its draws."""
 
+import jax.numpy as jnp
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
 from numpy.testing import assert_allclose
+from scipy.interpolate import BSpline
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.distributions.emission import EmissionDistribution
@@ -30,6 +32,17 @@ POSITIVES = np.array([0.5, 1.3, 2.0])
 PROBS = np.array([0.2, 0.5, 0.9])
 SIMPLEXES = RNG.dirichlet(np.ones(4), size=K)
 WEIGHTS = RNG.dirichlet(np.ones(2), size=K)
+SPLINES = BSpline.design_matrix(np.linspace(0, 1, T), [0] * 4 + [1] * 4, 3).toarray()
+
+
+def gumbel(y, mu, beta):
+    z = (y - mu) / beta
+    return -jnp.log(beta) - z - jnp.exp(-z)
+
+
+def draw_gumbel(mu, beta, rng, size):
+    return rng.gumbel(mu, beta, size=size)
+
 
 # Each entry: parameters that become inputs of the graph, the emission made of them, the data.
 EMISSIONS = {
@@ -104,6 +117,16 @@ EMISSIONS = {
     "regression": (
         [np.array([0.3, -0.2, 0.1]), POSITIVES],
         lambda b, s: pm.Normal.dist(np.linspace(-1, 1, T)[:, None] * b, s),
+        REAL,
+    ),
+    "spline": (
+        [RNG.normal(size=(4, K)), POSITIVES],
+        lambda b, s: pm.Normal.dist(SPLINES @ b, s),
+        REAL,
+    ),
+    "a JAX function": (
+        [MU, POSITIVES],
+        lambda m, b: pmj.JaxDist.dist(gumbel, m, b, random=draw_gumbel),
         REAL,
     ),
     "a parameter the states share": ([MU, np.array(0.7)], pm.Normal.dist, REAL),

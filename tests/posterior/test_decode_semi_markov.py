@@ -1,4 +1,4 @@
-"""Smoothed states of a hidden semi-Markov model."""
+"""The states of a hidden semi-Markov model after sampling."""
 
 import numpy as np
 import pymc as pm
@@ -9,7 +9,7 @@ from scipy import stats
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import ParameterError
-from tests.reference.hidden_semi_markov import segments_log_likelihood
+from tests.reference.hidden_semi_markov import segmentations, segments_log_likelihood
 
 Y = np.array([[0.1, 4.2, np.nan, 5.3], [5.1, 0.2, 0.1, 0.0]])
 MATRIX = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -65,9 +65,70 @@ def test_smoothed_probabilities_are_ratios_of_likelihoods(model, idata):
 
 
 def test_what_is_not_available_says_so(model, idata):
-    for call in (
-        lambda: pmj.decode_states(idata, "y", "viterbi", model=model),
-        lambda: pmj.forecast(idata, "y", 3, model=model),
-    ):
+    for function in (pmj.pairwise_probs, pmj.transition_counts, pmj.state_occupancy):
         with pytest.raises(ParameterError, match="is a MarginalHSMM, for which this is not"):
-            call()
+            function(idata, "y", model=model)
+
+
+def sequence_of(idata, draw, site):
+    """Return (ll, start, matrix, probs, survival) of one site and draw."""
+    mu, further = (idata["posterior"][name].values[0, draw] for name in ("mu", "further"))
+    frozen = stats.poisson(further[:, None], loc=1)
+    y = Y[site, : [4, 3][site]]
+    ll = np.where(np.isnan(y)[:, None], 0, stats.norm.logpdf(y[:, None], mu, 1.0))
+    return ll, np.ones(2) / 2, MATRIX, frozen.pmf(np.arange(T + 4) + 1), frozen.sf(np.arange(T + 4))
+
+
+def test_viterbi_paths_are_the_best_of_all_segmentations(model, idata):
+    paths = pmj.decode_states(idata, "y", "viterbi", model=model)
+    for draw in range(2):
+        for site, length in enumerate([4, 3]):
+            candidates = segmentations(*sequence_of(idata, draw, site))
+            best, log_prob = max(candidates, key=lambda pair: pair[1])
+            assert tuple(paths.values[0, draw, site, :length]) == best
+            assert_allclose(paths.coords["log_prob"].values[0, draw, site], log_prob, rtol=1e-12)
+    assert (paths.values[0, :, 1, 3] == -1).all()
+
+
+def test_sampled_paths_average_to_the_smoothed_probabilities(model, idata):
+    one = idata["posterior"].isel(draw=[0] * 2000).assign_coords(draw=np.arange(2000))
+    paths = pmj.decode_states({"posterior": one}, "y", "sampled", model=model, random_seed=1)
+    smoothed = pmj.decode_states(idata, "y", model=model).values[0, 0]
+    inside = ~np.isnan(smoothed[..., 1])
+    share = (paths.values[0] == 1).mean(axis=0)
+    assert_allclose(share[inside], smoothed[..., 1][inside], atol=0.05)
+    # Pairs of states, not only the share of each.
+    candidates = list(segmentations(*sequence_of(idata, 0, 0)))
+    total = np.logaddexp.reduce([log_p for _, log_p in candidates])
+    same = sum(np.exp(log_p - total) for path, log_p in candidates if path[1] == path[2])
+    assert_allclose((paths.values[0, :, 0, 1] == paths.values[0, :, 0, 2]).mean(), same, atol=0.05)
+
+
+def test_filtered_probabilities_are_those_of_shorter_sequences(model, idata):
+    """And one-step densities are ratios of the likelihoods of longer and shorter ones."""
+    filtered = pmj.decode_states(idata, "y", "filtered", model=model).values
+    densities = pmj.one_step_log_predictive(idata, "y", model=model).values
+    for draw in range(2):
+        for site, length in enumerate([4, 3]):
+            ll, *rest = sequence_of(idata, draw, site)
+            before = 0.0
+            for t in range(length):
+                candidates = list(segmentations(ll[: t + 1], *rest))
+                total = np.logaddexp.reduce([log_p for _, log_p in candidates])
+                share = sum(np.exp(log_p - total) for path, log_p in candidates if path[-1] == 1)
+                assert_allclose(filtered[0, draw, site, t, 1], share, atol=1e-12)
+                assert_allclose(densities[0, draw, site, t], total - before, atol=1e-11)
+                before = total
+
+
+def test_forecasts_know_how_long_the_last_stay_has_been(model, idata):
+    one = idata["posterior"].isel(draw=[0] * 2000).assign_coords(draw=np.arange(2000))
+    future = pmj.forecast({"posterior": one}, "y", 2, model=model, random_seed=1)
+    ll, *rest = sequence_of(idata, 0, 1)
+    candidates = list(segmentations(np.vstack([ll, np.zeros((2, 2))]), *rest))
+    total = np.logaddexp.reduce([log_p for _, log_p in candidates])
+    for h in (1, 2):
+        share = sum(np.exp(log_p - total) for path, log_p in candidates if path[2 + h] == 1)
+        at = {"site": 1, "step": h - 1}
+        assert_allclose(future["state_probs"].isel(at).values[0, :, 1], share, atol=1e-12)
+        assert_allclose((future["path"].isel(at) == 1).mean(), share, atol=0.05)

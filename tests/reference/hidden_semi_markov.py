@@ -44,3 +44,24 @@ def enumerate_segmentations(ll, start, matrix, probs, survival):
         return total
 
     return np.log(sum(start[k] * from_here(0, k) for k in range(states)))
+
+
+def segmentations(ll, start, matrix, probs, survival):
+    """Every path as stays, with its log joint density; two stays in a row differ in state."""
+    steps, states = ll.shape
+
+    def from_here(t, k):
+        for d in range(1, steps - t + 1):
+            own = ll[t : t + d, k].sum()
+            if t + d == steps:
+                yield (k,) * d, own + np.log(survival[k, d - 1])
+                continue
+            for j in range(states):
+                if j != k and matrix[k, j] > 0:
+                    onward = np.log(probs[k, d - 1]) + np.log(matrix[k, j])
+                    for path, log_p in from_here(t + d, j):
+                        yield (k,) * d + path, own + onward + log_p
+
+    for k in range(states):
+        for path, log_p in from_here(0, k):
+            yield path, np.log(start[k]) + log_p

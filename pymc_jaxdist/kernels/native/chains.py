@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,11 @@ from numba import cfunc, njit, types
 from pymc_jaxdist.kernels.native import foreign_function as ffi
 from pymc_jaxdist.kernels.native.extended import extended_posterior
 from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
-from pymc_jaxdist.kernels.native.stretches import posterior_of_stretches
+from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
+from pymc_jaxdist.kernels.native.stretches import begin_stretches, join_stretches
 from pymc_jaxdist.kernels.native.vectors import LANES
 
-__all__ = ["EXACT", "IMPOSSIBLE", "UNDECIDED", "posterior_handler"]
-
-# What is known of a sequence: its results are exact; the scaled recursions may have lost
-# something, and the transition matrix varies in time, so that what they lost is not computed
-# here; it is impossible beyond doubt. Numbers, since they are an output beside others.
-EXACT, UNDECIDED, IMPOSSIBLE = 0.0, 1.0, 2.0
+__all__ = ["posterior_handler"]
 
 # Sequences so few and so long are cut into stretches: four or more fill half of the lanes by
 # themselves, and with more states the products cost more than the lanes that stay empty.
@@ -79,41 +77,43 @@ def _posterior(
     sums = np.empty(square * LANES)
     for begin in range(0, sequences, 1 if few else LANES):
         filled = 1 if few else min(LANES, sequences - begin)
+        one = order[begin]
+        own_offset = one * square if own_matrix else 0
         if stretches:
-            n = order[begin]
-            done = posterior_of_stretches(
+            stretches = begin_stretches(
                 lanes,
                 log_likelihoods,
-                n * series,
-                lengths[n],
+                one * series,
+                lengths[one],
                 initial_probs,
-                n * states if own_start else 0,
+                one * states if own_start else 0,
                 transition_matrix,
-                n * square if own_matrix else 0,
+                own_offset,
                 states,
-                posterior,
                 sums,
             )
-            if not done:
-                stretches = False
+            if not stretches:
                 lanes = new_lanes(times, states)
         if not stretches:
-            steps = 1
             for i in range(LANES):
                 n = order[min(begin + i, begin + filled - 1)]
                 lanes.starts[i] = n * series
                 lanes.matrices[i] = n * matrices * square if own_matrix else 0
                 lanes.ends[i] = lengths[n] if i < filled else 0
-                steps = max(steps, lengths[n])
                 for k in range(states):
                     row = n * states if own_start else 0
                     lanes.predicted[k * LANES + i] = initial_probs[row + k]
                     lanes.beta[k * LANES + i] = 1.0
-            shared = not own_matrix
-            forward(lanes, log_likelihoods, transition_matrix, 0, shared, stride, steps, states)
-            backward(lanes, transition_matrix, 0, shared, stride, steps, states, posterior)
-            if constant:
-                pair_sums(lanes, steps, states, sums)
+        steps = 1
+        for i in range(LANES):
+            steps = max(steps, int(lanes.ends[i]))
+        shared = not own_matrix
+        forward(lanes, log_likelihoods, transition_matrix, shared, stride, steps, states)
+        backward(lanes, transition_matrix, shared, stride, steps, states, posterior)
+        if constant:
+            pair_sums(lanes, steps, states, sums)
+        if stretches:
+            join_stretches(lanes, transition_matrix, own_offset, states, sums)
         for i in range(filled):
             n = order[begin + i]
             used = lengths[n]
@@ -170,23 +170,46 @@ def _zeros(frame, result, size):
     return array
 
 
+def _fingerprint() -> int:
+    """Give a number that changes with the source of what is compiled here.
+
+    Numba looks at the file of a function when it decides whether what it kept on disk is still
+    valid, but not at the files of the functions which that calls.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
+
+
+def _compile(handler: Any) -> Any:
+    signature = types.int64(types.int64)
+    try:
+        return cfunc(signature, nopython=True, cache=True)(handler)
+    except RuntimeError:
+        # There is no place on this machine where compiled code could be kept.
+        return cfunc(signature, nopython=True)(handler)
+
+
 @lru_cache
-def posterior_handler(unrolled: int) -> Any:
+def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
     """Compile the posterior of hidden Markov chains as a handler for XLA.
 
     Parameters
     ----------
     unrolled : int
         The number of states for which loops are unrolled; 0 serves any number.
+    own_matrix : bool
+        Whether each sequence has its own transition matrix. That is decided here because a
+        branch inside the recursions costs more than the arithmetic.
 
     Returns
     -------
     numba cfunc
     """
+    fingerprint = _fingerprint()
 
-    @cfunc(types.int64(types.int64), nopython=True, cache=True)
     def handler(frame):
-        if ffi.answered_query(frame):
+        # The fingerprint is never 0; it is here to be part of what Numba keeps on disk.
+        if ffi.answered_query(frame) or fingerprint == 0:
             return 0
         N, T, K = ffi.length(frame, 0, 0), ffi.length(frame, 0, 1), ffi.length(frame, 0, 2)
         if unrolled:
@@ -205,7 +228,7 @@ def posterior_handler(unrolled: int) -> Any:
             T,
             K,
             starts > 1,
-            chains > 1,
+            own_matrix,
             matrices,
             ffi.floats(frame, False, 0, N * T * K),
             ffi.floats(frame, False, 1, starts * K),
@@ -223,4 +246,4 @@ def posterior_handler(unrolled: int) -> Any:
         )
         return 0
 
-    return handler
+    return _compile(handler)

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from pymc_jaxdist.kernels.chain import Chain
+from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE
 from pymc_jaxdist.kernels.posterior import Posterior, scaled_posterior, settled_posterior
 from pymc_jaxdist.kernels.underflow import loss_thresholds
 
 __all__ = ["native_posterior", "serves"]
 
 # Loops over so few states are unrolled, at the price of one compilation for each number.
-MAX_UNROLLED_STATES = 8
+MAX_UNROLLED_STATES = 4
 
 
 # With more states, XLA's matrix products win: by 2 at 200 states, by nothing at 50.
@@ -24,9 +25,7 @@ MAX_STATES = 64
 def serves(chain: Chain) -> bool:
     """Tell whether `native_posterior` is the one to use: in double precision, on a processor."""
     ll = chain.log_likelihoods
-    return (
-        ll.dtype == jnp.float64 and ll.shape[-1] <= MAX_STATES and jax.default_backend() == "cpu"
-    )
+    return ll.dtype == jnp.float64 and ll.shape[-1] <= MAX_STATES and jax.default_backend() == "cpu"
 
 
 def native_posterior(chain: Chain) -> Posterior:
@@ -52,8 +51,8 @@ def native_posterior(chain: Chain) -> Posterior:
 
     @compute.defjvp
     def derivative(primals: tuple, tangents: tuple) -> tuple:
-        def twin(*arrays: jax.Array) -> Posterior:
-            same = Chain(*arrays, chain.active)
+        def twin(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Posterior:
+            same = Chain(ll, start, matrix, chain.active)
             return settled_posterior(same) if same.static else scaled_posterior(same)
 
         return jax.jvp(twin, primals, tangents)
@@ -79,7 +78,7 @@ def _call(chain: Chain) -> Posterior:
     series = number(sequences, times, states)
     products = (number(sequences, states, states),) if chain.static else (series, series)
     log_likelihood, status, posterior, first, *rest = jax.ffi.ffi_call(
-        _target(states if states <= MAX_UNROLLED_STATES else 0),
+        _target(states if states <= MAX_UNROLLED_STATES else 0, not chain.shared),
         (number(sequences), number(sequences), series, number(sequences, states), *products),
         vmap_method="sequential",
     )(
@@ -90,8 +89,6 @@ def _call(chain: Chain) -> Posterior:
         lengths,
         jnp.full(1, 1 / filtered, dtype=ll.dtype),
     )
-    from pymc_jaxdist.kernels.native.chains import EXACT, IMPOSSIBLE
-
     pairs, before, evidence = (rest[0], None, None) if chain.static else (None, *rest)
     return Posterior(
         log_likelihood,
@@ -106,12 +103,12 @@ def _call(chain: Chain) -> Posterior:
 
 
 @lru_cache
-def _target(unrolled: int) -> str:
+def _target(unrolled: int, own_matrix: bool) -> str:
     """Compile and register the handler; return its name."""
     # Numba takes a second to import, which a user without hidden Markov models need not wait.
     from pymc_jaxdist.kernels.native.chains import posterior_handler
     from pymc_jaxdist.kernels.native.foreign_function import register
 
-    name = f"pymc_jaxdist_hidden_markov_posterior_{unrolled}"
-    register(name, posterior_handler(unrolled))
+    name = f"pymc_jaxdist_hidden_markov_posterior_{unrolled}_{own_matrix}"
+    register(name, posterior_handler(unrolled, own_matrix))
     return name

@@ -179,7 +179,7 @@ def _pull_back(lanes, matrix, offset, shared, at, states):
 
 
 @njit(error_model="numpy", forceinline=True)
-def forward(lanes, log_likelihoods, matrix, offset, shared, stride, steps, states):
+def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
     """Run the forward recursion.
 
     Parameters
@@ -187,8 +187,6 @@ def forward(lanes, log_likelihoods, matrix, offset, shared, stride, steps, state
     lanes : Lanes
     log_likelihoods : array, flat
     matrix : array, flat
-    offset : int
-        Where the matrix of the first step begins; 0 if not `shared`.
     shared : bool
         Whether one matrix serves all lanes; otherwise each has its own, at `lanes.matrices`.
     stride : int
@@ -227,7 +225,7 @@ def forward(lanes, log_likelihoods, matrix, offset, shared, stride, steps, state
         product = mantissa(product)
         tops += top
         if s < steps - 1:
-            _propagate(lanes, matrix, offset + stride * s, shared, at, states)
+            _propagate(lanes, matrix, stride * s, shared, at, states)
     store(lanes.sum_of_emissions, 0, seen)
     for i in range(LANES):
         logarithm = math.log(lane(product, i)) + lane(power, i) * LOG_2
@@ -235,12 +233,12 @@ def forward(lanes, log_likelihoods, matrix, offset, shared, stride, steps, state
 
 
 @njit(error_model="numpy", forceinline=True)
-def backward(lanes, matrix, offset, shared, stride, steps, states, posterior):
+def backward(lanes, matrix, shared, stride, steps, states, posterior):
     """Run the backward recursion after the forward recursion.
 
     Parameters
     ----------
-    lanes, matrix, offset, shared, stride, steps, states
+    lanes, matrix, shared, stride, steps, states
         As for `forward`.
     posterior : array, flat
         Gets the posterior probabilities of the states, laid out like the log-likelihoods.
@@ -276,7 +274,7 @@ def backward(lanes, matrix, offset, shared, stride, steps, states, posterior):
                 for k in range(states):
                     posterior[lanes.starts[i] + s * states + k] = lanes.column[k * LANES + i]
         if s > 0:
-            _pull_back(lanes, matrix, offset + stride * (s - 1), shared, at, states)
+            _pull_back(lanes, matrix, stride * (s - 1), shared, at, states)
     store(lanes.sum_of_ratios, 0, ratios)
 
 

@@ -27,7 +27,6 @@ import numpy as np
 from numba import njit
 
 from pymc_jaxdist.kernels.native.exponential import exponential
-from pymc_jaxdist.kernels.native.lanes import backward, forward, pair_sums
 from pymc_jaxdist.kernels.native.vectors import (
     LANES,
     gather,
@@ -38,7 +37,7 @@ from pymc_jaxdist.kernels.native.vectors import (
     store,
 )
 
-__all__ = ["posterior_of_stretches"]
+__all__ = ["begin_stretches", "join_stretches"]
 
 # Products are scaled once in so many steps. What falls below SMALLEST meanwhile is not trusted.
 STEPS_PER_SCALING = 8
@@ -86,7 +85,7 @@ def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states
                 store(products, i * LANES, load(products, i * LANES) * total)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy")
 def _trusted(products, states):
     """Tell whether every row of every product is far from underflow."""
     trusted = True
@@ -99,7 +98,7 @@ def _trusted(products, states):
     return trusted
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy")
 def _connect(lanes, matrix, offset, states, products):
     """Set the predicted probabilities and beta of the stretches from those of their neighbours."""
     for at in range(1, LANES):
@@ -138,28 +137,25 @@ def _connect(lanes, matrix, offset, states, products):
 
 
 @njit(error_model="numpy", forceinline=True)
-def posterior_of_stretches(
-    lanes, log_likelihoods, begin, times, initial_probs, start, matrix, offset, states, out, sums
+def begin_stretches(
+    lanes, log_likelihoods, begin, times, initial_probs, start, matrix, offset, states, scratch
 ):
-    """Run both recursions along one sequence.
+    """Cut a sequence into stretches, and find with what each of them begins and ends.
 
     Parameters
     ----------
     lanes : Lanes
-        Of ``times // 8 + 8`` steps. Lane 0 gets the results of the whole sequence.
+        Of at least ``times // 8 + 8`` steps.
     log_likelihoods, initial_probs, matrix : array, flat
     begin, start, offset : int
         Where in them those of this sequence begin.
     times, states : int
-    out : array, flat
-        Gets the posterior probabilities of the states, laid out like the log-likelihoods.
-    sums : array, shape (K * K * 8,)
-        Gets the sums over pairs in lane 0.
+    scratch : array, shape (K * K * 8,)
 
     Returns
     -------
     bool
-        Whether the products could be trusted. If not, nothing was computed.
+        Whether the products can be trusted. If not, the lanes are of no use.
     """
     each = times // LANES
     steps = times - (LANES - 1) * each
@@ -168,20 +164,28 @@ def posterior_of_stretches(
         lanes.starts[i] = begin + i * each * states
         lanes.matrices[i] = offset
         # Shorter stretches than the last look into the next one, which is not used.
-        lanes.ends[i] = each
-        transitions[i] = each
-    lanes.ends[LANES - 1] = steps
-    transitions[LANES - 1] = steps - 1
-    _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states, sums)
-    if not _trusted(sums, states):
-        return False
+        lanes.ends[i] = steps if i == LANES - 1 else each
+        transitions[i] = steps - 1 if i == LANES - 1 else each
+    _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states, scratch)
     for k in range(states):
         lanes.predicted[k * LANES] = initial_probs[start + k]
-    _connect(lanes, matrix, offset, states, sums)
-    forward(lanes, log_likelihoods, matrix, offset, True, 0, steps, states)
-    backward(lanes, matrix, offset, True, 0, steps, states, out)
-    pair_sums(lanes, steps, states, sums)
-    final = (each - 1) * states * LANES
+    _connect(lanes, matrix, offset, states, scratch)
+    return _trusted(scratch, states)
+
+
+@njit(error_model="numpy")
+def join_stretches(lanes, matrix, offset, states, sums):
+    """Collect in lane 0 what is known of the whole sequence.
+
+    Parameters
+    ----------
+    lanes : Lanes
+    matrix : array, flat
+    offset, states : int
+    sums : array, shape (K * K * 8,)
+        Sums over the pairs of each stretch.
+    """
+    final = (int(lanes.ends[0]) - 1) * states * LANES
     for at in range(1, LANES):
         # Predicted probabilities were made to sum to one at the border. They do so by
         # themselves but for rounding, unless rows of the matrix do not.
@@ -198,4 +202,3 @@ def posterior_of_stretches(
         lanes.log_likelihood[0] += lanes.log_likelihood[at] + math.log(whole)
         lanes.sum_of_emissions[0] += lanes.sum_of_emissions[at]
         lanes.sum_of_ratios[0] += lanes.sum_of_ratios[at]
-    return True

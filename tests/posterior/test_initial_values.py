@@ -1,0 +1,103 @@
+"""Where sampling starts: near the states that made the data, for emissions of any kind."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from numpy.testing import assert_allclose
+from pymc.distributions.transforms import ordered
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.errors import ParameterError
+from pymc_jaxdist.posterior.clustering import cluster_observations
+
+STAY = 0.9 * np.eye(3) + 0.1 / 3
+TRUE_PATH = np.repeat([0, 2, 1, 0, 2, 1], 20)
+
+
+@pytest.fixture(scope="module")
+def three_sites():
+    """Two channels of three states at two sites of different lengths, one with a gap."""
+    rng = np.random.default_rng(0)
+    levels, angles = np.array([1.0, 4.0, 20.0]), np.array([-2.0, 0.0, 2.0])
+    y = np.stack(
+        [rng.gamma(9.0, levels[TRUE_PATH] / 9.0), rng.vonmises(angles[TRUE_PATH], 5.0)], -1
+    )
+    y = np.stack([y, y])
+    y[0, 10:15] = np.nan
+    return y
+
+
+def test_a_start_is_near_the_states_that_made_the_data(three_sites):
+    with pm.Model() as model:
+        log_level = pm.Normal("log_level", np.zeros(3), 3.0, transform=ordered, initval=[-1, 0, 1])
+        angle = pm.VonMises("angle", 0.0, 0.1, shape=3)
+        kappa = pm.Exponential("kappa", 0.2)
+        P = pmj.sticky_dirichlet("P", 3)
+        emission = (
+            pm.Gamma.dist(mu=pm.math.exp(log_level), sigma=pm.math.exp(log_level) / 3),
+            pm.VonMises.dist(angle, kappa),
+        )
+        pmj.MarginalHMM("y", emission, P, lengths=[120, 100], observed=three_sites)
+    start = pmj.initial_values("y", model=model, random_seed=1)
+    assert set(start) == {"log_level", "angle", "kappa", "P"}
+    seen = np.concatenate([three_sites[0], three_sites[1, :100]])
+    states = np.concatenate([TRUE_PATH, TRUE_PATH[:100]])
+    means = [np.nanmean(seen[states == k, 0]) for k in range(3)]
+    assert_allclose(np.exp(start["log_level"]), means, rtol=0.05)
+    assert_allclose(start["angle"], [-2.0, 0.0, 2.0], atol=0.15)
+    assert 3 < start["kappa"] < 8
+    assert (np.diag(start["P"]) > 0.85).all()
+    # As pm.sample reads them.
+    point = pm.initial_point.make_initial_point_fn(
+        model=model, overrides=start, return_transformed=False
+    )(0)
+    assert_allclose(point["log_level"], start["log_level"])
+
+
+def test_states_that_differ_in_scale_alone_are_found():
+    rng = np.random.default_rng(1)
+    scales = np.array([1.0, 6.0])
+    y = rng.normal(scale=scales[np.repeat([0, 1, 0, 1], 50)])
+    with pm.Model() as model:
+        sigma = pm.HalfNormal("sigma", 5.0, shape=2)
+        pmj.MarginalHMM("y", pm.Normal.dist(0.0, sigma), pmj.sticky_dirichlet("P", 2), observed=y)
+    start = pmj.initial_values("y", model=model, random_seed=1)
+    assert_allclose(np.sort(start["sigma"]), scales, rtol=0.2)
+
+
+def test_states_that_cannot_follow_one_another_say_so():
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0.0, 5.0, shape=2)
+        pmj.MarginalHMM(
+            "y",
+            pm.Normal.dist(mu, 0.1),
+            1 - np.eye(2),
+            "uniform",
+            observed=[0.0, 0.0, 0.0, 5.0, 5.0, 5.0],
+        )
+    with pytest.raises(ParameterError, match="no clusters"):
+        pmj.initial_values("y", model=model)
+
+
+def test_known_states_number_the_clusters():
+    y = np.array([9.0, 8.9, 0.1, 0.0, 9.1, 0.2, 0.1])
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0.0, 10.0, shape=2)
+        labels = [0, -1, 1, -1, -1, 0, -1]  # the last of them contradicts the values
+        pmj.MarginalHMM(
+            "y", pm.Normal.dist(mu, 1.0), 0.5 * np.ones((2, 2)), allowed_states=labels, observed=y
+        )
+    mu = pmj.initial_values("y", model=model, random_seed=1)["mu"]
+    assert mu[0] > 6 > 1 > mu[1]
+
+
+def test_clusters_are_those_of_separate_points():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=(3, 50))
+    points = np.array([[5.0, 0.0], [0.0, 0.0], [9.0, 9.0], [-5.0, 5.0]])[truth]
+    points = points + 0.2 * rng.normal(size=points.shape)
+    points[0, 7] = np.nan
+    found = cluster_observations(points, 4, rng)
+    expected = np.array([2, 1, 3, 0])[truth]
+    expected[0, 7] = -1
+    assert (found == expected).all()
