@@ -74,7 +74,8 @@ def problem(shape: tuple[int, int, int]) -> tuple[np.ndarray, Parameters]:
 def ours(y: np.ndarray, parameters: Parameters, mode: str) -> Callable[[], Any]:
     inputs = [pt.tensor(dtype="float64", shape=x.shape) for x in parameters]
     mu, sigma, start, matrix = inputs
-    hmm = pmj.MarginalHMM.dist(pm.Normal.dist(mu, sigma), matrix, start, shape=y.shape)
+    with pm.Model():
+        hmm = pmj.MarginalHMM("y", pm.Normal.dist(mu, sigma), matrix, start, observed=y)
     logp = pm.logp(hmm, y).sum()
     outputs = [logp, *pytensor.grad(logp, inputs)]
     linker = {"C": "CVM", "NUMBA": "NUMBA"}[mode]

@@ -69,7 +69,9 @@ class Emission:
         event_axes = tuple(range(-self.event_ndim, 0))
         missing = jnp.zeros(value.shape[: value.ndim - self.event_ndim], dtype=bool)
         impossible = missing
-        if jnp.issubdtype(value.dtype, jnp.floating):
+        # Without missing values NaN needs no care: the density is then NaN too, that is
+        # impossible.
+        if jnp.issubdtype(value.dtype, jnp.floating) and (may_be_missing or self.discrete):
             absent = jnp.isnan(value)
             if may_be_missing:
                 missing = jnp.all(absent, axis=event_axes)
