@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import cfunc, types
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
 from pymc_jaxdist.kernels.native.extended import extended_posterior
 from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
@@ -26,7 +27,7 @@ __all__ = ["posterior_handler"]
 FEW_SEQUENCES, LONG_SEQUENCE, MAX_STATES_OF_STRETCHES = 4, 256, 16
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _valid(probabilities, begin, end):
     """Tell whether no number is negative, infinite or NaN."""
     valid = True
@@ -35,14 +36,14 @@ def _valid(probabilities, begin, end):
     return valid
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _copy_out(series, lane, steps, size, out, begin):
     """Copy one lane of a series, of which a step has `size` numbers."""
     for i in range(steps * size):
         out[begin + i] = series[i * LANES + lane]
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _posterior(
     sequences,
     times,
@@ -104,9 +105,9 @@ def _posterior(
                     row = n * states if own_start else 0
                     lanes.predicted[k * LANES + i] = initial_probs[row + k]
                     lanes.beta[k * LANES + i] = 1.0
-        steps = 1
+        steps = np.int64(1)
         for i in range(LANES):
-            steps = max(steps, int(lanes.ends[i]))
+            steps = max(steps, np.int64(lanes.ends[i]))
         shared = not own_matrix
         forward(lanes, log_likelihoods, transition_matrix, shared, stride, steps, states)
         backward(lanes, transition_matrix, shared, stride, steps, states, posterior)
@@ -162,7 +163,7 @@ def _posterior(
                     _copy_out(lanes.emission, i, used, states, evidence, n * series)
 
 
-@njit(forceinline=True)
+@inlined
 def _zeros(frame, result, size):
     array = ffi.floats(frame, True, result, size)
     for i in range(size):
@@ -213,7 +214,7 @@ def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
             return 0
         N, T, K = ffi.length(frame, 0, 0), ffi.length(frame, 0, 1), ffi.length(frame, 0, 2)
         if unrolled:
-            K = unrolled
+            K = np.int64(unrolled)
         starts, chains, matrices = (
             ffi.length(frame, 1, 0),
             ffi.length(frame, 2, 0),

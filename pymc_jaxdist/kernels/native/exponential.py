@@ -1,7 +1,6 @@
 """The exponential function of eight numbers at once."""
 
-from numba import njit
-
+from pymc_jaxdist.kernels.native.compilation import inlined
 from pymc_jaxdist.kernels.native.vectors import (
     larger,
     splat,
@@ -20,7 +19,7 @@ LOG_2_LOW = 1.42860682030941723212e-6
 ROUND = 6755399441055744.0  # 3 * 2**51
 
 
-@njit(forceinline=True)
+@inlined
 def exponential(x):  # type: ignore[no-untyped-def]
     r"""Give ``exp(x)`` for a vector of numbers at most 0.
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 from pymc_jaxdist.kernels.native.exponential import INVERSE_LOG_2, LOG_2_HIGH, LOG_2_LOW
 
 __all__ = ["extended_posterior"]
@@ -29,7 +29,7 @@ LIMIT = LARGEST / 1e6
 LIMIT_AT_ZERO = math.sqrt(LARGEST)
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _normal(mantissa, exponent):
     fraction, power = math.frexp(mantissa)
     if fraction == 0.0:
@@ -37,7 +37,7 @@ def _normal(mantissa, exponent):
     return fraction, exponent + power
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _exponential(x):
     if x == -np.inf:
         return 0.0, NEVER
@@ -45,7 +45,7 @@ def _exponential(x):
     return _normal(math.exp((x - n * LOG_2_HIGH) - n * LOG_2_LOW), int(n))
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _product_sum(mantissas, exponents, begin, others, other_exponents, other, size, stride):
     """Sum ``x[begin + i] * y[other + i * stride]`` over i."""
     top = NEVER
@@ -63,7 +63,7 @@ def _product_sum(mantissas, exponents, begin, others, other_exponents, other, si
     return _normal(total, top)
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _ratio(mantissa, exponent, divisor, divisor_exponent, limit):
     """Divide, as an ordinary number of at most `limit`."""
     if mantissa == 0.0:
@@ -72,18 +72,18 @@ def _ratio(mantissa, exponent, divisor, divisor_exponent, limit):
     return limit if power > 1022 else min(limit, math.ldexp(mantissa / divisor, power))
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _split(numbers, begin, size, mantissas, exponents):
     for i in range(size):
         mantissas[i], exponents[i] = _normal(numbers[begin + i], 0)
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _limit(x):
     return LIMIT if x > 0.0 else LIMIT_AT_ZERO
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def extended_posterior(
     log_likelihoods,
     at,

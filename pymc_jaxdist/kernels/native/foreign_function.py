@@ -18,8 +18,10 @@ from typing import Any
 
 import jax
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
+
+from pymc_jaxdist.kernels.native.compilation import inlined
 
 __all__ = ["answered_query", "floats", "integers", "length", "register"]
 
@@ -72,7 +74,7 @@ _pointer_to_floats = _pointer_to(types.float64)
 _pointer_to_integers = _pointer_to(types.int64)
 
 
-@njit(forceinline=True)
+@inlined
 def answered_query(frame):
     """Answer XLA's question for the version of the interface, if that is what the call is.
 
@@ -90,25 +92,25 @@ def answered_query(frame):
     return True
 
 
-@njit(forceinline=True)
+@inlined
 def _buffer(frame, which, index):
     return _word(_word(frame, which + _LIST_ITEMS), index)
 
 
-@njit(forceinline=True)
+@inlined
 def length(frame, index, axis):
     """Read the length of an axis of an argument."""
     return _word(_word(_buffer(frame, _FRAME_ARGUMENTS, index), _BUFFER_DIMENSIONS), axis)
 
 
-@njit(forceinline=True)
+@inlined
 def floats(frame, result, index, size):
     """View an argument (or a result) as a flat array of double precision."""
     buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)
     return carray(_pointer_to_floats(_word(buffer, _BUFFER_DATA)), (size,))
 
 
-@njit(forceinline=True)
+@inlined
 def integers(frame, result, index, size):
     """View an argument (or a result) as a flat array of 64-bit integers."""
     buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)

@@ -29,8 +29,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
 from pymc_jaxdist.kernels.native.exponential import exponential
 from pymc_jaxdist.kernels.native.vectors import (
     LANES,
@@ -99,7 +99,7 @@ class Lanes(NamedTuple):
     sum_of_ratios: np.ndarray
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def new_lanes(steps, states):
     """Allocate lanes for at most so many steps."""
     return Lanes(
@@ -118,7 +118,7 @@ def new_lanes(steps, states):
     )
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _products(series, at, matrix, offset, out, states, across, along):
     """Write ``sum_i x_i * matrix[offset + i * along + j * across]`` for each j.
 
@@ -145,7 +145,7 @@ def _products(series, at, matrix, offset, out, states, across, along):
         store(out, j * LANES, a)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _own_products(series, at, matrix, starts, offset, out, states, across, along):
     """Do the same where each lane has its own matrix."""
     for j in range(states):
@@ -156,7 +156,7 @@ def _own_products(series, at, matrix, starts, offset, out, states, across, along
         store(out, j * LANES, total)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _propagate(lanes, matrix, offset, shared, at, states):
     """One step forward in time, from the filtered probabilities at `at`."""
     if shared:
@@ -167,7 +167,7 @@ def _propagate(lanes, matrix, offset, shared, at, states):
         )
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _pull_back(lanes, matrix, offset, shared, at, states):
     """One step backward in time, from the evidence at `at`."""
     if shared:
@@ -178,7 +178,7 @@ def _pull_back(lanes, matrix, offset, shared, at, states):
         )
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
     """Run the forward recursion.
 
@@ -232,7 +232,7 @@ def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
         lanes.log_likelihood[i] = logarithm + lane(tops, i)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def backward(lanes, matrix, shared, stride, steps, states, posterior):
     """Run the backward recursion after the forward recursion.
 
@@ -278,7 +278,7 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
     store(lanes.sum_of_ratios, 0, ratios)
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def pair_sums(lanes, steps, states, pairs):
     """Sum ``alpha_{t-1}(i) * b_t(j) * beta_t(j) / c_t`` over the steps of each lane.
 

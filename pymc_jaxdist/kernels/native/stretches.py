@@ -24,8 +24,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
 from pymc_jaxdist.kernels.native.exponential import exponential
 from pymc_jaxdist.kernels.native.vectors import (
     LANES,
@@ -44,7 +44,7 @@ STEPS_PER_SCALING = 8
 SMALLEST = 1e-200
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states, products):
     """Compute M for each lane, up to a scale, at ``(i * K + j) * 8 + lane``."""
     zero, one = splat(0.0), splat(1.0)
@@ -85,7 +85,7 @@ def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states
                 store(products, i * LANES, load(products, i * LANES) * total)
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _trusted(products, states):
     """Tell whether every row of every product is far from underflow."""
     trusted = True
@@ -98,7 +98,7 @@ def _trusted(products, states):
     return trusted
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def _connect(lanes, matrix, offset, states, products):
     """Set the predicted probabilities and beta of the stretches from those of their neighbours."""
     for at in range(1, LANES):
@@ -136,7 +136,7 @@ def _connect(lanes, matrix, offset, states, products):
             lanes.beta[i * LANES + at - 1] = total
 
 
-@njit(error_model="numpy", forceinline=True)
+@inlined
 def begin_stretches(
     lanes, log_likelihoods, begin, times, initial_probs, start, matrix, offset, states, scratch
 ):
@@ -173,7 +173,7 @@ def begin_stretches(
     return _trusted(scratch, states)
 
 
-@njit(error_model="numpy")
+@called_from_compiled
 def join_stretches(lanes, matrix, offset, states, sums):
     """Collect in lane 0 what is known of the whole sequence.
 
