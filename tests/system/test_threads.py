@@ -4,29 +4,39 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import numpy as np
+import pymc as pm
 import pytest
 from pymc.blocking import DictToArrayBijection, RaveledVars
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 
+from pymc_jaxdist import MarginalHMM
 from pymc_jaxdist.ops import LogDensity
-from tests.system.small_model import small_model
+from tests.system.small_model import simulated
 
 N_THREADS, N_CALLS = 8, 200
 
 
 @pytest.fixture(scope="module")
 def model():
-    return small_model()
+    """A model without simplexes: copies of a function share what PyTensor compiled for those."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu", [0.0, 3.0], 2.0, shape=2)
+        sigma = pm.HalfNormal("sigma", 2.0)
+        MarginalHMM("y", pm.Normal.dist(mu, sigma), [[0.9, 0.1], [0.2, 0.8]], observed=simulated())
+    return model
 
 
 @pytest.fixture(scope="module")
 def function(model):
-    # Optimised, because PyTensor shares what an OpFromGraph compiled between copies of a function.
-    mode = Mode(linker="py", optimizer="fast_run")
-    compiled = model.logp_dlogp_function(ravel_inputs=True, mode=mode)
+    compiled = model.logp_dlogp_function(
+        ravel_inputs=True, mode=Mode(linker="py", optimizer="fast_run")
+    )
     compiled.set_extra_values({})
-    return compiled._pytensor_function
+    function = compiled._pytensor_function
+    assert not any(isinstance(n.op, OpFromGraph) for n in function.maker.fgraph.apply_nodes)
+    return function
 
 
 @pytest.fixture(scope="module")
