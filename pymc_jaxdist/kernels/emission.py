@@ -135,6 +135,7 @@ class Emission:
             asked = tuple(i for i, x in enumerate(arguments) if x.perturbed)
             values = tuple(x.value for x in arguments)
             log_density, transpose = pullback(direct, values, asked)
+            # The positions travel as keys, which belong to the structure and not to the arrays.
             return log_density, (transpose, values, dict.fromkeys(asked))
 
         def backward(residuals: tuple, cotangent: Any) -> tuple:

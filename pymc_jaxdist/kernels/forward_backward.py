@@ -26,7 +26,6 @@ from pymc_jaxdist.kernels.posterior import (
     impossible,
     scaled_posterior,
     settle,
-    settled_posterior,
     weighted_counts,
 )
 from pymc_jaxdist.kernels.scaled import scaled_log_likelihood
@@ -43,9 +42,9 @@ class Residuals(NamedTuple):
     chain : Chain
     posterior : Posterior
     extended : Array of bool, shape (N,), or None
-        Possible sequences whose posterior needs the extended kernel. None if it has been used,
-        which takes a constant transition matrix: otherwise the pairs of each sequence are too
-        many to be kept.
+        Possible sequences whose posterior needs the extended kernel. None if it has been used
+        where that was necessary, as `native_posterior` does if the transition matrix is constant
+        in time.
     """
 
     chain: Chain
@@ -82,10 +81,9 @@ def forward_rule(
     """
     chain = Chain(log_likelihoods, initial_probs, transition_matrix, active)
     native = serves(chain)
-    if chain.static:
-        posterior = native_posterior(chain) if native else settled_posterior(chain)
-        return posterior.log_likelihood, Residuals(chain, posterior, None)
     posterior = native_posterior(chain) if native else scaled_posterior(chain)
+    if native and chain.static:
+        return posterior.log_likelihood, Residuals(chain, posterior, None)
     flagged = ~posterior.exact & ~posterior.impossible
     log_lik = settle(chain, posterior.log_likelihood, posterior.impossible, flagged)
     return log_lik, Residuals(chain, posterior, flagged & (log_lik > -jnp.inf))

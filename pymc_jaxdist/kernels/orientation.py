@@ -56,9 +56,6 @@ class Orientation(Protocol):
     def sum_states(self, column: jax.Array) -> jax.Array:
         """Sum a column over its states, giving (N,)."""
 
-    def pair_sums(self, before: jax.Array, after: jax.Array, chain: Chain) -> jax.Array:
-        """Sum ``before_ti * after_tj`` over what the transition matrices of `chain` share."""
-
 
 def orientation(chain: Chain) -> Orientation:
     """Choose the memory layout from the static shapes.
@@ -74,10 +71,6 @@ def orientation(chain: Chain) -> Orientation:
     if chain.log_likelihoods.shape[-1] <= ELEMENTWISE_MAX_STATES:
         return SequencesLast()
     return StatesLast()
-
-
-def _pair_subscripts(chain: Chain) -> str:
-    return ("" if chain.shared else "n") + ("" if chain.static else "t") + "ij"
 
 
 class SequencesLast:
@@ -112,10 +105,6 @@ class SequencesLast:
     def sum_states(self, column: jax.Array) -> jax.Array:
         """Sum over states, (K, N) -> (N,)."""
         return _total(column[k] for k in range(len(column)))
-
-    def pair_sums(self, before: jax.Array, after: jax.Array, chain: Chain) -> jax.Array:
-        """Contract without an array over pairs and sequences."""
-        return _contract(f"tin,tjn->{_pair_subscripts(chain)}", before, after)
 
 
 class StatesLast:
@@ -154,10 +143,6 @@ class StatesLast:
     def sum_states(self, column: jax.Array) -> jax.Array:
         """Sum over states, (N, K) -> (N,)."""
         return jnp.sum(column, axis=1)
-
-    def pair_sums(self, before: jax.Array, after: jax.Array, chain: Chain) -> jax.Array:
-        """Contract without an array over pairs and sequences."""
-        return _contract(f"tni,tnj->{_pair_subscripts(chain)}", before, after)
 
 
 def _total(terms: Iterable[jax.Array]) -> jax.Array:

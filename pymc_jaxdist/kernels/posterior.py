@@ -45,8 +45,8 @@ class Posterior(NamedTuple):
     first : Array, shape (N, K)
         Expected first states divided by their probability.
     pairs : Array, shape (N, K, K), or None
-        Expected transitions divided by their probability, summed over time, if the transition
-        matrix is constant in time.
+        Expected transitions divided by their probability, summed over time, where they have
+        been.
     before, evidence : Array, shape (N, T, K), or None
         Otherwise two factors: the expected transitions from i at time t - 1 to j at time t,
         divided by their probability, are ``before[t - 1, i] * evidence[t, j]``.
@@ -131,24 +131,29 @@ def scaled_posterior(chain: Chain) -> Posterior:
     ratio = beta * weight / spread(forward.normaliser)
     evidence = layout.user(jnp.where(keep, forward.emission * ratio, 0))
     before = layout.user(jnp.where(keep, forward.filtered, 0))
-    pairs = None
-    if chain.static:
-        pairs = jnp.einsum(
-            "nti,ntj->nij",
-            before[:, :-1],
-            evidence[:, 1:],
-            precision=lax.Precision.HIGHEST,
-        )
     return Posterior(
         forward.log_likelihood,
         exact,
         failed,
         layout.user(states),
         evidence[:, 0],
-        pairs,
-        None if chain.static else before,
-        None if chain.static else evidence,
+        None,
+        before,
+        evidence,
     )
+
+
+def _factors_of_pairs(posterior: Posterior) -> tuple[jax.Array, jax.Array]:
+    """Give ``before`` and ``evidence`` of successive times, (N, T - 1, K) each."""
+    assert posterior.before is not None
+    assert posterior.evidence is not None
+    return posterior.before[:, :-1], posterior.evidence[:, 1:]
+
+
+def _contract(subscripts: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    # Accelerators round the factors of a product to a few digits unless told not to.
+    product: jax.Array = jnp.einsum(subscripts, x, y, precision=lax.Precision.HIGHEST)
+    return product
 
 
 def settle(chain: Chain, log_lik: jax.Array, failed: jax.Array, flagged: jax.Array) -> jax.Array:
@@ -161,7 +166,7 @@ def settle(chain: Chain, log_lik: jax.Array, failed: jax.Array, flagged: jax.Arr
 
 
 def settled_posterior(chain: Chain) -> Posterior:
-    """Compute the posterior exactly, whatever scaling may have lost.
+    """Compute the posterior of each sequence exactly, whatever scaling may have lost.
 
     Parameters
     ----------
@@ -193,9 +198,10 @@ def settled_posterior(chain: Chain) -> Posterior:
             pairs + counts.transition_matrix[:, 0],
         )
 
-    assert scaled.pairs is not None
-    states, first, pairs = run_if_any(extended, add, (scaled.states, scaled.first, scaled.pairs))
-    return scaled._replace(log_likelihood=log_lik, states=states, first=first, pairs=pairs)
+    before, evidence = _factors_of_pairs(scaled)
+    pairs = _contract("nti,ntj->nij", before, evidence)
+    states, first, pairs = run_if_any(extended, add, (scaled.states, scaled.first, pairs))
+    return Posterior(log_lik, scaled.exact, scaled.impossible, states, first, pairs, None, None)
 
 
 def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> ExpectedCounts:
@@ -212,23 +218,15 @@ def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> E
     -------
     ExpectedCounts
     """
-
-    def contract(subscripts: str, *factors: jax.Array | None) -> jax.Array:
-        # Accelerators round the factors of a product to a few digits unless told not to.
-        product: jax.Array = jnp.einsum(
-            subscripts, weights, *factors, precision=lax.Precision.HIGHEST
-        )
-        return product
-
     own = "" if chain.shared else "n"
-    if chain.static:
-        pairs = contract(f"n,nij->{own}ij", posterior.pairs)
+    if posterior.pairs is not None:
+        pairs = _contract(f"n,nij->{own}ij", weights, posterior.pairs)
     else:
-        assert posterior.before is not None
-        assert posterior.evidence is not None
-        before, evidence = posterior.before[:, :-1], posterior.evidence[:, 1:]
-        pairs = contract(f"n,nti,ntj->{own}tij", before, evidence)
-    first = contract("n,nk->k" if len(chain.initial_probs) == 1 else "n,nk->nk", posterior.first)
+        before, evidence = _factors_of_pairs(posterior)
+        kept = own if chain.static else f"{own}t"
+        pairs = _contract(f"nti,ntj->{kept}ij", before * weights[:, None, None], evidence)
+    kept = "" if len(chain.initial_probs) == 1 else "n"
+    first = _contract(f"n,nk->{kept}k", weights, posterior.first)
     return ExpectedCounts(
         posterior.states * weights[:, None, None],
         first.reshape(chain.initial_probs.shape),

@@ -53,6 +53,7 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         inputs = _interleave(values, tuple(x.value for x in fixed), differentiable)
         value, transpose = jax.vjp(_of_selected(kernel, inputs, asked), *(inputs[i] for i in asked))
         value = impossible_is_minus_infinity(value)
+        # The positions travel as keys, which belong to the structure and not to the arrays.
         return value, (transpose, jnp.isfinite(value), dict.fromkeys(asked))
 
     def backward(residuals: tuple, cotangent: Any) -> tuple:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pymc_jaxdist.kernels import marginal_log_likelihood
 from pymc_jaxdist.kernels.chain import flatten_batch
+from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
 from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior, serves
-from pymc_jaxdist.kernels.posterior import scaled_posterior, settled_posterior
+from pymc_jaxdist.kernels.posterior import scaled_posterior, settled_posterior, weighted_counts
 from tests.kernels.comparisons import assert_close, log_space_rounding
 from tests.reference import hidden_markov as reference
 
@@ -81,6 +82,20 @@ def test_a_long_sequence_is_cut_where_it_does_not_show(times):
     expected = reference.log_likelihood(ll[0], start[0], matrix[0, 0])
     assert_close(native(chain).log_likelihood[0], expected)
     assert_equal(chain)
+
+
+@pytest.mark.parametrize("scale", [2.0, 500.0])
+def test_gradient_with_more_states_than_it_serves_equals_it(scale):
+    chain = draw_chain((4, 5, 66, ()), 3, zeros=0.9, scale=scale)
+    assert not serves(chain)
+    ours = native(chain)
+    log_lik, residuals = jax.jit(forward_rule)(*chain)
+    rounding = log_space_rounding(np.asarray(chain.log_likelihoods))
+    assert_close(log_lik, ours.log_likelihood, rounding)
+    weights = np.arange(1.0, 5.0)
+    expected = weighted_counts(chain, ours, weights)
+    for a, b in zip(jax.jit(expected_counts)(residuals, weights), expected, strict=True):
+        assert_close(a, b, 10 * rounding)
 
 
 def test_impossible_and_invalid_sequences_leave_others_alone():
