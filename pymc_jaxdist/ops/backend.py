@@ -9,9 +9,11 @@ __all__ = ["jax_is_running", "prepare_backend"]
 
 _prepared = False
 
-# As many as PyMC asks for when its NumPyro interface is imported, which is too late once a model
-# has been evaluated: NumPyro would then run parallel chains one after another.
-HOST_DEVICES = 100
+# PyMC asks for 100 when its NumPyro interface is imported, which is too late once a model has been
+# evaluated: NumPyro would then run parallel chains one after another. JAX starts a thread for each,
+# and cuts matrix products into as many pieces, which on two cores takes twice as long (measured
+# with a network at 5,000 rows); so no more than PyMC's default number of chains, or the cores.
+HOST_DEVICES = max(4, os.cpu_count() or 1)
 
 
 def prepare_backend() -> None:

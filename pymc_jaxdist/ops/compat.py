@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import generate_fallback_impl, numba_njit
 from pytensor.scalar.math import Erfcx
 
-__all__ = ["ForwardModeOp", "VersionedOp", "dfs_rewriter", "numba_object_mode"]
+__all__ = ["ForwardModeOp", "VersionedOp", "dfs_rewriter", "in_order", "numba_object_mode"]
 
 
 class VersionedOp(Op):
@@ -121,6 +122,24 @@ class _OfSomeInputs:
 
     def __str__(self) -> str:
         return str(self._op)
+
+
+@cache
+def in_order() -> dict[str, str]:
+    """Return the options with which XLA runs the loops of a function one after another.
+
+    By default it hands those that do not depend on each other to threads, which takes longer than
+    the loops of a log-density do: 20 of 50 microseconds for a small network. A large matrix
+    product uses several threads in either case.
+    """
+    options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda: 0.0, compiler_options=options)()
+    except jax.errors.JaxRuntimeError:  # The option has another name in this version of XLA.
+        return {}
+    return options
 
 
 @jax_funcify.register(Erfcx)

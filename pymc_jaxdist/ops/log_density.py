@@ -21,6 +21,7 @@ from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
 from pymc_jaxdist.ops.impossible_evaluations import count_if_impossible
 from pymc_jaxdist.ops.kernel_calls import Kernel
+from pymc_jaxdist.ops.packed_call import PackedCall, packed_call
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
 
@@ -55,16 +56,16 @@ class KernelOp(VersionedOp):
         refuse_hanging_fork()
         prepare_backend()
         with double_precision():
-            arguments = list(inputs)
-            for position, on_device in _constants_on_device(node):
-                arguments[position] = on_device
+            call = _node_calls.get(node)
+            if call is None:
+                with _node_calls_lock:
+                    call = _node_calls[node] = _NodeCall(node)
             try:
-                results = self.compiled(*arguments)
+                results = call(self, inputs)
             except (TypeError, ValueError) as error:
                 raise _refused(self.kernel, node, inputs, error) from error
         for storage, result in zip(output_storage, results, strict=True):
-            # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs
-            storage[0] = np.array(result)
+            storage[0] = result
 
     def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
         """Never run JAX while a graph is being compiled."""
@@ -94,22 +95,34 @@ def _refused(kernel: Kernel, node: Apply, inputs: Sequence[Any], error: Exceptio
     )
 
 
-_device_constants: WeakKeyDictionary[Apply, list[tuple[int, jax.Array]]] = WeakKeyDictionary()
-_device_constants_lock = threading.Lock()
+class _NodeCall:
+    """The call of a kernel by a node, whose constant inputs (observed data) stay on the device."""
 
-
-def _constants_on_device(node: Apply) -> list[tuple[int, jax.Array]]:
-    """Place the constant inputs of a node (observed data) on the device, once."""
-    constants = _device_constants.get(node)
-    if constants is None:
-        constants = [
-            (position, jax.device_put(variable.data))
+    def __init__(self, node: Apply) -> None:
+        self._constants = {
+            position: jax.device_put(variable.data)
             for position, variable in enumerate(node.inputs)
             if isinstance(variable, Constant)
-        ]
-        with _device_constants_lock:
-            _device_constants[node] = constants
-    return constants
+        }
+        self._moving = [i for i in range(len(node.inputs)) if i not in self._constants]
+        self._calls: dict[tuple, PackedCall] = {}
+
+    def __call__(self, op: KernelOp, inputs: Sequence[Any]) -> list[np.ndarray]:
+        key = tuple([inputs[i].shape for i in self._moving])
+        call = self._calls.get(key)
+        arguments = [*inputs]
+        for position, on_device in self._constants.items():
+            arguments[position] = on_device
+        if call is None:
+            shapes = tuple(x.shape for x in arguments)
+            dtypes = tuple(x.dtype for x in arguments)
+            call = packed_call(op.compiled, shapes, dtypes, tuple(self._constants))
+            self._calls[key] = call
+        return call(arguments)
+
+
+_node_calls: WeakKeyDictionary[Apply, _NodeCall] = WeakKeyDictionary()
+_node_calls_lock = threading.Lock()
 
 
 class LogDensity(KernelOp):

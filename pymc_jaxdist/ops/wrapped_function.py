@@ -1,8 +1,8 @@
 """`jax_function`: a JAX function as a function of PyTensor variables."""
 
 from collections.abc import Callable
-from functools import lru_cache, update_wrapper
-from typing import Any, NamedTuple
+from functools import lru_cache, partial, update_wrapper
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.errors import FunctionError, compose_message
 from pymc_jaxdist.ops.by_value import ByValue
 from pymc_jaxdist.ops.flat_function import FlatFunction, TreeStructure
+from pymc_jaxdist.ops.forward_mode import ForwardMode
 from pymc_jaxdist.ops.jax_op import JaxFunction
 from pymc_jaxdist.ops.output_layout import InputLayout, evaluate_shapes
 
@@ -22,7 +23,16 @@ __all__ = ["jax_function"]
 class _WrappedFunction:
     """What `jax_function` returns."""
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, derivatives: str) -> None:
+        if derivatives not in ("reverse", "forward"):
+            raise FunctionError(
+                compose_message(
+                    "jax_function",
+                    "there are two ways to differentiate.",
+                    got=f"derivatives={derivatives!r}",
+                    expected="'reverse' or 'forward'",
+                )
+            )
         if not callable(function):
             raise FunctionError(
                 compose_message(
@@ -33,13 +43,15 @@ class _WrappedFunction:
             )
         update_wrapper(self, function)
         self._function = function
+        self._derivatives = derivatives
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         where = f"jax_function '{getattr(self._function, '__name__', self._function)}'"
         function, variables = flatten_call(where, self._function, args, kwargs)
         types = tuple((x.type.dtype, x.type.shape) for x in variables)
         result = describe_result(where, function, types)
-        outputs = JaxFunction(function)(*variables, return_list=True)
+        op = JaxFunction(ForwardMode(function) if self._derivatives == "forward" else function)
+        outputs = op(*variables, return_list=True)
         for position, leaf in result.static:
             outputs.insert(position, leaf)
         return result.structure.unflatten(outputs)
@@ -48,14 +60,16 @@ class _WrappedFunction:
         return f"jax_function({self._function!r})"
 
     def __reduce__(self) -> tuple:
-        return _rewrap, (ByValue(self._function),)
+        return _rewrap, (ByValue(self._function), self._derivatives)
 
 
-def _rewrap(function: ByValue) -> "_WrappedFunction":
-    return _WrappedFunction(function.value)
+def _rewrap(function: ByValue, derivatives: str) -> "_WrappedFunction":
+    return _WrappedFunction(function.value, derivatives)
 
 
-def jax_function(fn: Callable) -> Callable:
+def jax_function(
+    fn: Callable | None = None, *, derivatives: Literal["reverse", "forward"] = "reverse"
+) -> Callable:
     """Turn a JAX function into a function of PyTensor and PyMC variables.
 
     The result takes the arguments of ``fn``, in pytrees (dicts, lists, tuples, Equinox modules)
@@ -71,7 +85,13 @@ def jax_function(fn: Callable) -> Callable:
     ----------
     fn : callable
         A function of JAX arrays that ``jax.jit`` accepts. Variables of the model must be its
-        arguments, not be referred to from outside.
+        arguments, not be referred to from outside. Without it a decorator is returned:
+        ``@jax_function(derivatives="forward")``.
+    derivatives : "reverse" or "forward", default "reverse"
+        How JAX differentiates. In reverse mode a gradient costs a few times as much as the value,
+        however many inputs there are. In forward mode each number in the inputs costs about as
+        much as the value: for functions of a few numbers, and for those that have no reverse mode
+        (``jax.lax.while_loop``, a diffrax solver with ``adjoint=diffrax.ForwardMode()``).
 
     Returns
     -------
@@ -81,7 +101,8 @@ def jax_function(fn: Callable) -> Callable:
     Raises
     ------
     FunctionError
-        When it is called, if ``fn`` does not run on arrays of the given shapes and types.
+        If `derivatives` is something else; when the function is called, if ``fn`` does not run
+        on arrays of the given shapes and types.
 
     Examples
     --------
@@ -99,7 +120,9 @@ def jax_function(fn: Callable) -> Callable:
     >>> {name: round(float(value), 2) for name, value in model.point_logps().items()}
     {'k': -0.73, 'y': 3.89}
     """
-    return _WrappedFunction(fn)
+    if fn is None:
+        return partial(_WrappedFunction, derivatives=derivatives)
+    return _WrappedFunction(fn, derivatives)
 
 
 def flatten_call(

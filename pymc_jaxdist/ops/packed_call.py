@@ -1,0 +1,124 @@
+"""A compiled JAX function that exchanges its many small arrays with NumPy as one.
+
+Each array that enters or leaves a compiled function costs some two microseconds, and the parameters
+of a model are many and small. They travel in one array, which is cut up inside.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pymc_jaxdist.ops.compat import in_order
+
+__all__ = ["PackedCall", "packed_call"]
+
+# Copying more numbers than these takes longer than handing the array over by itself.
+LARGEST_PACKED = 4096
+
+
+class _Piece(NamedTuple):
+    """Where an array lies in the packed one."""
+
+    position: int
+    begin: int
+    end: int
+    shape: tuple[int, ...]
+
+
+def _pieces(layouts: Sequence[Any], packed: Sequence[int]) -> tuple[_Piece, ...]:
+    """Lay arrays one behind the other."""
+    pieces, begin = [], 0
+    for position in packed:
+        end = begin + int(layouts[position].size)
+        pieces.append(_Piece(position, begin, end, layouts[position].shape))
+        begin = end
+    return tuple(pieces)
+
+
+class PackedCall:
+    """A call of a compiled function with arrays of given shapes and types.
+
+    Parameters
+    ----------
+    function : callable
+        ``(*arrays) -> tuple of arrays``, compiled by JAX.
+    inputs : sequence of jax.ShapeDtypeStruct
+    stay : tuple of int
+        Positions of the inputs that are on the device, and stay there.
+
+    Examples
+    --------
+    >>> inputs = [np.array(2.0), np.array([3.0, 4.0])]
+    >>> structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, stay=())
+    >>> call(inputs)
+    [array([5., 6.]), array([6., 8.])]
+    """
+
+    def __init__(self, function: Callable, inputs: Sequence[Any], stay: tuple[int, ...]) -> None:
+        outputs = jax.eval_shape(function, *inputs)
+
+        def is_packed(x: Any) -> bool:
+            return x.dtype == np.float64 and x.size <= LARGEST_PACKED
+
+        packed = [i for i, x in enumerate(inputs) if i not in stay and is_packed(x)]
+        self._inputs = _pieces(inputs, packed)
+        self._inputs_alone = [i for i in range(len(inputs)) if i not in packed]
+        self._outputs = _pieces(outputs, [i for i, x in enumerate(outputs) if is_packed(x)])
+        self._outputs_alone = [i for i, x in enumerate(outputs) if not is_packed(x)]
+
+        def of_packed(whole: jax.Array, *alone: jax.Array) -> tuple[jax.Array, ...]:
+            given = dict(zip(self._inputs_alone, alone, strict=True))
+            for position, begin, end, shape in self._inputs:
+                # Without a barrier XLA cuts the array up again in every loop that reads a piece.
+                piece = whole[begin:end].reshape(shape)
+                given[position] = jax.lax.optimization_barrier(piece)
+            results = function(*(given[i] for i in range(len(given))))
+            flat = [results[position].reshape(-1) for position, *_ in self._outputs]
+            joined = jnp.concatenate(flat) if flat else jnp.zeros(0)
+            return joined, *(results[i] for i in self._outputs_alone)
+
+        self._function = jax.jit(of_packed, compiler_options=in_order())
+
+    @property
+    def traces(self) -> int:
+        """How often the function was traced."""
+        return int(self._function._cache_size())
+
+    def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Call the function.
+
+        Parameters
+        ----------
+        inputs : sequence of array
+
+        Returns
+        -------
+        list of array
+            The results, as NumPy arrays that nobody else holds.
+        """
+        flat = [inputs[piece[0]].ravel() for piece in self._inputs]
+        whole = np.concatenate(flat) if flat else np.zeros(0)
+        joined, *alone = self._function(whole, *[inputs[i] for i in self._inputs_alone])
+        # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs.
+        whole = np.array(joined)
+        results = [whole[begin:end].reshape(shape) for _, begin, end, shape in self._outputs]
+        for position, array in zip(self._outputs_alone, alone, strict=True):
+            results.insert(position, np.array(array))
+        return results
+
+
+@lru_cache(maxsize=1024)
+def packed_call(
+    function: Callable,
+    shapes: tuple[tuple[int, ...], ...],
+    dtypes: tuple[Any, ...],
+    stay: tuple[int, ...],
+) -> PackedCall:
+    """Return the call of a compiled function, always the same for the same arguments."""
+    structs = [jax.ShapeDtypeStruct(*x) for x in zip(shapes, dtypes, strict=True)]
+    return PackedCall(function, structs, stay)
