@@ -136,6 +136,7 @@ def prepare_equation(
         kinks=kinks,
         run_in=run_in(where, events),
         observe=checks.observed_states(where, observe, names, n_states),
+        times_in_order=_in_order(times),
     )
     cores = [
         (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)
@@ -148,6 +149,12 @@ def prepare_equation(
     if callable(observe) and seen_shape != (n_states,):
         seen_names = None
     return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
+
+
+def _in_order(times: TensorVariable) -> bool:
+    """Tell whether times are constants that increase, without any that are missing."""
+    value = None if isinstance(times, SharedVariable) else known_value(times)
+    return value is not None and bool((np.diff(value, axis=-1) >= 0).all() & ~np.isnan(value).any())
 
 
 def _kinks(where: str, params: Any) -> tuple[int, ...]:

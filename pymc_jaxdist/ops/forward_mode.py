@@ -62,7 +62,9 @@ def _in_forward_mode(function: Flat) -> Flat:
             )
             values, columns = jax.jvp(lambda *x: tuple(function(*x)), primals, directions)
             # Of integers nothing but the place is kept.
-            kept = [c if _is_real(y) else jnp.zeros(0) for y, c in zip(values, columns, strict=True)]
+            kept = [
+                c if _is_real(y) else jnp.zeros(0) for y, c in zip(values, columns, strict=True)
+            ]
             return values, tuple(kept)
 
         def with_jacobians(*primals: jax.Array) -> tuple:

@@ -35,6 +35,8 @@ class JaxFunction(KernelOp, ForwardModeOp):
     def __init__(self, function: Flat) -> None:
         self.function = function
 
+    in_one_piece = False
+
     @cached_property
     def compiled(self) -> Any:
         return _compiled(self.function)

@@ -1,7 +1,7 @@
 """The one Op: a log-density and its gradients from one call of a compiled JAX kernel."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,7 +21,7 @@ from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
 from pymc_jaxdist.ops.impossible_evaluations import count_if_impossible
 from pymc_jaxdist.ops.kernel_calls import Kernel
-from pymc_jaxdist.ops.packed_call import PackedCall, packed_call
+from pymc_jaxdist.ops.packed_call import packed_call
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
 
@@ -44,6 +44,11 @@ class KernelOp(VersionedOp):
     def compiled(self) -> Any:
         """The compiled JAX function: ``(*inputs) -> tuple of all outputs``."""
         raise NotImplementedError
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether the kernel asks to be compiled in one piece; see `PackedCall`."""
+        return getattr(self.kernel, "in_one_piece", False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled function behind: the process that loads the Op compiles its own."""
@@ -105,20 +110,19 @@ class _NodeCall:
             if isinstance(variable, Constant)
         }
         self._moving = [i for i in range(len(node.inputs)) if i not in self._constants]
-        self._calls: dict[tuple, PackedCall] = {}
+        self._calls: dict[tuple, Callable[[Sequence[Any]], list[np.ndarray]]] = {}
 
     def __call__(self, op: KernelOp, inputs: Sequence[Any]) -> list[np.ndarray]:
         key = tuple([inputs[i].shape for i in self._moving])
         call = self._calls.get(key)
-        arguments = [*inputs]
-        for position, on_device in self._constants.items():
-            arguments[position] = on_device
         if call is None:
+            arguments = [self._constants.get(i, x) for i, x in enumerate(inputs)]
             shapes = tuple(x.shape for x in arguments)
             dtypes = tuple(x.dtype for x in arguments)
-            call = packed_call(op.compiled, shapes, dtypes, tuple(self._constants))
-            self._calls[key] = call
-        return call(arguments)
+            stay = tuple(self._constants)
+            packed = packed_call(op.compiled, shapes, dtypes, stay, op.in_one_piece)
+            call = self._calls[key] = packed.bind(self._constants)
+        return call(inputs)
 
 
 _node_calls: WeakKeyDictionary[Apply, _NodeCall] = WeakKeyDictionary()

@@ -4,7 +4,7 @@ Each array that enters or leaves a compiled function costs some two microseconds
 of a model are many and small. They travel in one array, which is cut up inside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -49,17 +49,23 @@ class PackedCall:
     inputs : sequence of jax.ShapeDtypeStruct
     stay : tuple of int
         Positions of the inputs that are on the device, and stay there.
+    in_one_piece : bool
+        Whether to compile the function as the body of a loop of one turn. XLA makes one piece of
+        code of such a body if its arrays are small, instead of a hundred pieces between which it
+        manages memory and threads.
 
     Examples
     --------
     >>> inputs = [np.array(2.0), np.array([3.0, 4.0])]
     >>> structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
-    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, stay=())
-    >>> call(inputs)
+    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, (), True)
+    >>> call.bind({})(inputs)
     [array([5., 6.]), array([6., 8.])]
     """
 
-    def __init__(self, function: Callable, inputs: Sequence[Any], stay: tuple[int, ...]) -> None:
+    def __init__(
+        self, function: Callable, inputs: Sequence[Any], stay: tuple[int, ...], in_one_piece: bool
+    ) -> None:
         outputs = jax.eval_shape(function, *inputs)
 
         def is_packed(x: Any) -> bool:
@@ -82,34 +88,70 @@ class PackedCall:
             joined = jnp.concatenate(flat) if flat else jnp.zeros(0)
             return joined, *(results[i] for i in self._outputs_alone)
 
-        self._function = jax.jit(of_packed, compiler_options=in_order())
+        loops = _as_a_loop(of_packed) if in_one_piece else of_packed
+        self._function = jax.jit(loops, compiler_options=in_order())
 
     @property
     def traces(self) -> int:
         """How often the function was traced."""
-        return int(self._function._cache_size())
+        return int(self._function._cache_size())  # type: ignore[attr-defined]
 
-    def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """Call the function.
+    def bind(self, on_device: Mapping[int, jax.Array]) -> Callable[[Sequence[Any]], list]:
+        """Return the call with those inputs that stay on the device.
 
         Parameters
         ----------
-        inputs : sequence of array
+        on_device : mapping of int to array
+            Inputs by their positions `stay`.
 
         Returns
         -------
-        list of array
-            The results, as NumPy arrays that nobody else holds.
+        callable
+            From the sequence of all inputs, of which those on the device are not looked at, to a
+            list of results, as NumPy arrays that nobody else holds.
         """
-        flat = [inputs[piece[0]].ravel() for piece in self._inputs]
-        whole = np.concatenate(flat) if flat else np.zeros(0)
-        joined, *alone = self._function(whole, *[inputs[i] for i in self._inputs_alone])
-        # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs.
-        whole = np.array(joined)
-        results = [whole[begin:end].reshape(shape) for _, begin, end, shape in self._outputs]
-        for position, array in zip(self._outputs_alone, alone, strict=True):
-            results.insert(position, np.array(array))
-        return results
+        function, outputs = self._function, self._outputs
+        packed = [piece.position for piece in self._inputs]
+        alone = [on_device.get(position) for position in self._inputs_alone]
+        moving = [(k, i) for k, i in enumerate(self._inputs_alone) if i not in on_device]
+        outputs_alone = self._outputs_alone
+
+        def call(inputs: Sequence[Any]) -> list[np.ndarray]:
+            if len(packed) == 1:
+                whole = inputs[packed[0]].ravel()
+            else:
+                whole = np.concatenate([nothing, *[inputs[i].ravel() for i in packed]])
+            given = alone
+            if moving:
+                given = [*alone]
+                for k, i in moving:
+                    given[k] = inputs[i]
+            found = function(whole, *given)
+            # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs.
+            joined = np.array(found[0])
+            results = [joined[begin:end].reshape(shape) for _, begin, end, shape in outputs]
+            for k, position in enumerate(outputs_alone):
+                results.insert(position, np.array(found[k + 1]))
+            return results
+
+        nothing = np.zeros(0)
+        return call
+
+
+def _as_a_loop(function: Callable) -> Callable:
+    """Return a function as the body of a loop of one turn, which XLA cannot know to be one."""
+
+    def loop(*inputs: jax.Array) -> Any:
+        structs = jax.eval_shape(function, *inputs)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), structs)
+        go_on = jax.lax.optimization_barrier(jnp.ones((), dtype=bool))
+        return jax.lax.while_loop(
+            lambda state: state[0],
+            lambda _: (jnp.zeros((), dtype=bool), function(*inputs)),
+            (go_on, nothing),
+        )[1]
+
+    return loop
 
 
 @lru_cache(maxsize=1024)
@@ -118,7 +160,8 @@ def packed_call(
     shapes: tuple[tuple[int, ...], ...],
     dtypes: tuple[Any, ...],
     stay: tuple[int, ...],
+    in_one_piece: bool,
 ) -> PackedCall:
     """Return the call of a compiled function, always the same for the same arguments."""
     structs = [jax.ShapeDtypeStruct(*x) for x in zip(shapes, dtypes, strict=True)]
-    return PackedCall(function, structs, stay)
+    return PackedCall(function, structs, stay, in_one_piece)

@@ -37,7 +37,9 @@ def power(x, n):
 def test_gradient_through_a_loop_of_unknown_length(mode):
     x, n = pt.dvector("x"), pt.lscalar("n")
     result = power(x, n)
-    function = pytensor.function([x, n], [result["n"], pt.grad(result["power"].sum(), x)], mode=mode)
+    function = pytensor.function(
+        [x, n], [result["n"], pt.grad(result["power"].sum(), x)], mode=mode
+    )
     times, gradient = function(START, 5)
     assert times == 5
     assert_allclose(gradient, 5 * START**4)

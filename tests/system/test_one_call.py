@@ -23,21 +23,26 @@ traces: dict[PackedCall, int] = {}
 @pytest.fixture(scope="module", autouse=True)
 def counted():
     """Count before anything is compiled: C thunks keep the method they find then."""
-    perform, call = LogDensity.perform, PackedCall.__call__
+    perform, bind = LogDensity.perform, PackedCall.bind
 
     def counting_perform(self, *arguments):
         calls["Op"] += 1
         return perform(self, *arguments)
 
-    def counting_call(self, inputs):
-        calls["kernel"] += 1
-        results = call(self, inputs)
-        traces[self] = self.traces
-        return results
+    def counting_bind(self, on_device):
+        call = bind(self, on_device)
+
+        def counting_call(inputs):
+            calls["kernel"] += 1
+            results = call(inputs)
+            traces[self] = self.traces
+            return results
+
+        return counting_call
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LogDensity, "perform", counting_perform)
-        patch.setattr(PackedCall, "__call__", counting_call)
+        patch.setattr(PackedCall, "bind", counting_bind)
         yield
 
 

@@ -123,6 +123,8 @@ class Equation:
         Positions of leaves that hold times of kinks of the vector field.
     run_in : float
         How long before ``t0`` the solution begins, in the state ``y0``.
+    times_in_order : bool
+        Whether all times are known to be there and to increase, which saves sorting them.
     """
 
     vector_field: Callable[[Any, Any, Any], Any]
@@ -139,6 +141,7 @@ class Equation:
     events: tuple[DoseEvent | JumpEvent, ...] = ()
     kinks: tuple[int, ...] = ()
     run_in: float = 0.0
+    times_in_order: bool = False
 
     @property
     def n_arguments(self) -> int:
@@ -148,7 +151,8 @@ class Equation:
     def with_times(self, batched: bool) -> "Equation":
         """Return the same equation for times that are data, per subject or not."""
         y0, t0, _, *rest = self.arguments
-        return replace(self, arguments=(y0, t0, Argument(batched, False), *rest))
+        arguments = (y0, t0, Argument(batched, False), *rest)
+        return replace(self, arguments=arguments, times_in_order=False)
 
     def trajectory(self, *arrays: jax.Array) -> Trajectory:
         """Solve the equation.
@@ -169,19 +173,23 @@ class Equation:
         t0 = t0 - self.run_in
         layout = _Layout(leaves, self.arguments[3:])
         theta, fixed = layout.pack(leaves, n_subjects)
-        order = jnp.argsort(times, axis=-1)
-        times = jnp.take_along_axis(times, order, axis=-1)
-        # The last time of a subject stands in for those that it does not have.
-        present = jnp.where(jnp.isnan(times), -jnp.inf, times)
-        times = jnp.where(jnp.isnan(times), jnp.max(present, axis=-1, keepdims=True), times)
+        order = None
+        if not self.times_in_order:
+            order = jnp.argsort(times, axis=-1)
+            times = jnp.take_along_axis(times, order, axis=-1)
+            # The last time of a subject stands in for those that it does not have.
+            present = jnp.where(jnp.isnan(times), -jnp.inf, times)
+            times = jnp.where(jnp.isnan(times), jnp.max(present, axis=-1, keepdims=True), times)
         knots = event_knots(self.events, self.kinks, leaves, t0)
         knot_order = jnp.argsort(knots, axis=-1)
         knots = jnp.take_along_axis(knots, knot_order, axis=-1)
         rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
         solution = self._solve(inputs, (rank, *fixed), layout)
-        back = jnp.argsort(order, axis=-1)[..., None]
-        states = jnp.take_along_axis(solution.states, back, axis=-2)
+        states = solution.states
+        if order is not None:
+            back = jnp.argsort(order, axis=-1)[..., None]
+            states = jnp.take_along_axis(states, back, axis=-2)
         return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
 
     def _solve(self, inputs: Inputs, fixed: tuple, layout: "_Layout") -> Solution:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,9 @@ class ODELogLikelihood:
     emissions: tuple[Emission, ...]
     sources: tuple[int, ...]
     may_be_missing: bool
+
+    # Most of its loops are over a few numbers.
+    in_one_piece: ClassVar[bool] = True
 
     def __call__(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Evaluate the log-likelihood of each observation.
@@ -100,6 +104,8 @@ class ODESolution:
     """
 
     equation: Equation
+
+    in_one_piece: ClassVar[bool] = True
 
     def __call__(self, template: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Return what is seen of the states, ``(..., T, n)``; not finite where solving failed."""

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from pymc_jaxdist.kernels.ode.integrate import Record, integrate
+from pymc_jaxdist.kernels.lazy import run_if_any
+from pymc_jaxdist.kernels.ode.integrate import Integration, Record, integrate
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 from pymc_jaxdist.kernels.ode.reverse import pull_back
 from pymc_jaxdist.kernels.ode.step import Method
@@ -56,46 +57,58 @@ class _Attempts(NamedTuple):
 def _attempt(
     problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any, **options: Any
 ) -> _Attempts:
-    merged: Solution | None = None
-    tangents: Any = None
-    records: list[Record | None] = []
-    accepted: list[jax.Array] = []
-    active: jax.Array | None = None
-    for position, method in enumerate(methods):
+    def run(position: int, active: jax.Array | None, inputs: Inputs, fixed: Any) -> Integration:
         last = position == len(methods) - 1
         limit = problem.max_steps if last else min(problem.max_steps, EXPLICIT_STEPS)
-        found = integrate(
+        return integrate(
             replace(problem, max_steps=limit),
-            method,
+            methods[position],
             inputs,
             fixed,
             active=active,
             stop_if_stiff=not last,
             **options,
         )
-        mine = jnp.ones(inputs.y0.shape[0], dtype=bool) if active is None else active
-        if merged is None:
-            merged, tangents = found.solution, found.tangents
-        else:
-            kept = merged
-            merged = Solution(
-                *(
-                    jnp.where(mine.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-                    for new, old in zip(found.solution, kept, strict=True)
-                )
-            )
-            merged = merged._replace(stiffness=kept.stiffness)
-            if tangents is not None:
-                new_tangents: Any = found.tangents
-                tangents = jnp.where(mine[:, None, None], new_tangents, tangents)
-        solved = mine & (found.solution.status == int(Status.SUCCESS))
-        records.append(found.record)
-        accepted.append(jnp.where(solved, found.solution.accepted, 0))
+
+    def run_next(position: int, before: Integration) -> tuple[Integration, jax.Array]:
         # Another method cannot help where the solution itself ends.
-        stiff = merged.status == int(Status.STIFF)
-        active = stiff | (merged.status == int(Status.TOO_MANY_STEPS))
-    assert merged is not None
-    return _Attempts(merged, tangents, records, accepted)
+        stiff = before.solution.status == int(Status.STIFF)
+        active = stiff | (before.solution.status == int(Status.TOO_MANY_STEPS))
+
+        def settled(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        def again(state: tuple) -> tuple:
+            before, *given = state
+            found = run(position, active, *given)
+            solution = Solution(*map(settled, found.solution, before.solution))
+            solution = solution._replace(stiffness=before.solution.stiffness)
+            tangents = found.tangents
+            if tangents is not None:
+                tangents = jnp.where(active[:, None, None], tangents, before.tangents)
+            # What is not known to stay the same is not prepared before the loop, in vain.
+            given = jax.lax.optimization_barrier(given)
+            return Integration(solution, tangents, found.record), *given
+
+        shapes = jax.eval_shape(lambda *given: run(position, active, *given), inputs, fixed)
+        no_record = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.record)
+        start = (before._replace(record=no_record), inputs, fixed)
+        return run_if_any(active, again, start)[0], active
+
+    found = run(0, None, inputs, fixed)
+    records = [found.record]
+    accepted = [_steps_of(found.solution, jnp.ones(len(inputs.y0), dtype=bool))]
+    for position in range(1, len(methods)):
+        found, tried = run_next(position, found)
+        records.append(found.record)
+        accepted.append(_steps_of(found.solution, tried))
+    return _Attempts(found.solution, found.tangents, records, accepted)
+
+
+def _steps_of(solution: Solution, subjects: jax.Array) -> jax.Array:
+    """Return how many steps solved each of some subjects, 0 for the others."""
+    solved = subjects & (solution.status == int(Status.SUCCESS))
+    return jnp.where(solved, solution.accepted, 0)
 
 
 def _solve_forward(
@@ -153,8 +166,14 @@ def _solve_reverse(
         inputs, fixed, records, accepted = residuals
         y_bar, theta_bar = jnp.zeros_like(inputs.y0), jnp.zeros_like(inputs.theta)
         for method, record, steps in zip(methods, records, accepted, strict=True):
-            found = pull_back(problem, method, inputs, fixed, record, steps, cotangent.states)
-            y_bar, theta_bar = y_bar + found[0], theta_bar + found[1]
+
+            def add(
+                bars: tuple, method: Method = method, record: Any = record, steps: Any = steps
+            ) -> tuple:
+                found = pull_back(problem, method, inputs, fixed, record, steps, cotangent.states)
+                return bars[0] + found[0], bars[1] + found[1]
+
+            y_bar, theta_bar = run_if_any(steps > 0, add, (y_bar, theta_bar))
         return y_bar, theta_bar, None
 
     run.defvjp(forward, backward)
