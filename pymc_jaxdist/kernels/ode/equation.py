@@ -34,6 +34,14 @@ METHODS = {
 }
 
 
+# A gradient in reverse takes as long as the solution with forward derivatives by three numbers
+# (measured: two to four, for one subject and for fifty, explicit and stiff).
+FORWARD_DIRECTIONS = 3
+# The room for recorded steps is set to zero at each evaluation; beyond this many numbers (32 MB)
+# that takes longer than more forward derivatives.
+LARGEST_RECORD, FORWARD_DIRECTIONS_OF_MANY = 4_000_000, 40
+
+
 class Argument(NamedTuple):
     """How one array among the arguments of an equation is to be read.
 
@@ -222,8 +230,10 @@ class Equation:
             return self.sensitivity == "reverse"
         n_subjects, n_states = inputs.y0.shape
         n_directions = inputs.theta.shape[1] + n_states * y0.differentiable
-        few = n_directions <= 5 or (n_states <= 3 and n_directions <= 20)
-        return not (few or (n_subjects > 1 and n_directions <= 40))
+        if n_directions <= FORWARD_DIRECTIONS:
+            return False
+        recorded = self.max_steps * n_subjects * n_states
+        return not (recorded > LARGEST_RECORD and n_directions <= FORWARD_DIRECTIONS_OF_MANY)
 
     def observed_trajectory(self, *arrays: jax.Array) -> tuple[jax.Array, Solution]:
         """Solve, and return what is seen of the states.

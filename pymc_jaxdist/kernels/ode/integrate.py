@@ -135,6 +135,7 @@ def integrate(
     directions: Inputs | None = None,
     times_move: bool = False,
     recorded_steps: int = 0,
+    record: Record | None = None,
     stop_if_stiff: bool = False,
 ) -> Integration:
     """Solve for all subjects and, if asked, differentiate what was done.
@@ -157,11 +158,13 @@ def integrate(
         Whether the directions move ``t0``, times or knots.
     recorded_steps : int
         How many accepted steps to record; a solve that needs more fails.
+    record : Record, optional
+        Where to record them, in the place of what stands there of the active subjects.
     stop_if_stiff : bool
         Whether to give up when the method is limited by stability.
     """
     loop = _Loop(problem, method, inputs, fixed, directions, times_move)
-    state = loop.start(active, recorded_steps)
+    state = loop.start(active, record or loop.blank_record(recorded_steps))
 
     def keep_going(state: _State) -> jax.Array:
         return jnp.any(state.status == RUNNING)
@@ -189,7 +192,13 @@ def _subjects_last(x: jax.Array) -> jax.Array:
 
 
 def _each_subject(function: Callable) -> Callable:
-    return jax.vmap(function, in_axes=-1, out_axes=-1)
+    def each(*arguments: Any) -> Any:
+        if jax.tree.leaves(arguments)[0].shape[-1] == 1:
+            one = jax.tree.map(lambda x: x[..., 0], arguments)
+            return jax.tree.map(lambda x: x[..., None], function(*one))
+        return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
+
+    return each
 
 
 class _Loop:
@@ -221,7 +230,17 @@ class _Loop:
             # (k, N, ...) to (k, ..., N)
             self.directions = Inputs(*(jnp.moveaxis(x, 1, -1) for x in directions))
 
-    def start(self, active: jax.Array | None, recorded_steps: int) -> _State:
+    def blank_record(self, steps: int) -> Record | None:
+        """Return room for so many steps, or None for none."""
+        if not steps:
+            return None
+        number = jnp.zeros((steps, self.n_subjects), dtype=self.y0.dtype)
+        index = jnp.zeros((steps, self.n_subjects), dtype=int)
+        knot = index if self.n_knots else index[:0]
+        y = jnp.zeros((steps, self.n_states, self.n_subjects), dtype=self.y0.dtype)
+        return Record(number, number, y, knot, knot, index)
+
+    def start(self, active: jax.Array | None, record: Record | None) -> _State:
         """Return the state before the first step."""
         y0, t0, n = self.y0, self.t0, self.n_subjects
 
@@ -270,17 +289,6 @@ class _Loop:
                 towards.t0 if self.times_move else None, towards.y0, d_slope, at_start
             )
         zeros = jnp.zeros(n, dtype=int)
-        record = None
-        if recorded_steps:
-            zero_each = jnp.zeros((recorded_steps, n), dtype=int)
-            record = Record(
-                t=jnp.zeros((recorded_steps, n), dtype=y0.dtype),
-                h=jnp.zeros((recorded_steps, n), dtype=y0.dtype),
-                y=jnp.zeros((recorded_steps, self.n_states, n), dtype=y0.dtype),
-                first_knot=zero_each[: recorded_steps if self.n_knots else 0],
-                next_knot=zero_each[: recorded_steps if self.n_knots else 0],
-                next_time=zero_each,
-            )
         return _State(
             t=t0,
             h=h,

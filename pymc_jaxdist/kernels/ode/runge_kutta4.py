@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from pymc_jaxdist.kernels.ode.step import Field, Step
+from pymc_jaxdist.kernels.ode.step import Field, Step, computed_once
 
 __all__ = ["RK4"]
 
@@ -45,10 +45,10 @@ class RK4:
 
     def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:
         """Take a step; see `Step`."""
-        k2 = f(t + h / 2, y + h / 2 * slope)
-        k3 = f(t + h / 2, y + h / 2 * k2)
-        k4 = f(t + h, y + h * k3)
-        end = y + h / 6 * (slope + 2 * k2 + 2 * k3 + k4)
+        k2 = computed_once(f(t + h / 2, computed_once(y + h / 2 * slope)))
+        k3 = computed_once(f(t + h / 2, computed_once(y + h / 2 * k2)))
+        k4 = computed_once(f(t + h, computed_once(y + h * k3)))
+        end = computed_once(y + h / 6 * (slope + 2 * k2 + 2 * k3 + k4))
         return Step(end, f(t + h, end), jnp.zeros_like(y), (), jnp.zeros_like(h))
 
     def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:

@@ -46,18 +46,24 @@ def solve(
 
 
 class _Attempts(NamedTuple):
-    """The merged solution, its derivatives, and who was solved by which method."""
+    """The solution, its derivatives, its steps, and how many of them were of which method."""
 
     solution: Solution
     tangents: Any
-    records: list[Record | None]
+    record: Record | None
     accepted: list[jax.Array]
 
 
 def _attempt(
     problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any, **options: Any
 ) -> _Attempts:
-    def run(position: int, active: jax.Array | None, inputs: Inputs, fixed: Any) -> Integration:
+    def run(
+        position: int,
+        active: jax.Array | None,
+        record: Record | None,
+        inputs: Inputs,
+        fixed: Any,
+    ) -> Integration:
         last = position == len(methods) - 1
         limit = problem.max_steps if last else min(problem.max_steps, EXPLICIT_STEPS)
         return integrate(
@@ -66,6 +72,7 @@ def _attempt(
             inputs,
             fixed,
             active=active,
+            record=record,
             stop_if_stiff=not last,
             **options,
         )
@@ -80,7 +87,7 @@ def _attempt(
 
         def again(state: tuple) -> tuple:
             before, *given = state
-            found = run(position, active, *given)
+            found = run(position, active, before.record, *given)
             solution = Solution(*map(settled, found.solution, before.solution))
             solution = solution._replace(stiffness=before.solution.stiffness)
             tangents = found.tangents
@@ -90,19 +97,14 @@ def _attempt(
             given = jax.lax.optimization_barrier(given)
             return Integration(solution, tangents, found.record), *given
 
-        shapes = jax.eval_shape(lambda *given: run(position, active, *given), inputs, fixed)
-        no_record = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.record)
-        start = (before._replace(record=no_record), inputs, fixed)
-        return run_if_any(active, again, start)[0], active
+        return run_if_any(active, again, (before, inputs, fixed))[0], active
 
-    found = run(0, None, inputs, fixed)
-    records = [found.record]
+    found = run(0, None, None, inputs, fixed)
     accepted = [_steps_of(found.solution, jnp.ones(len(inputs.y0), dtype=bool))]
     for position in range(1, len(methods)):
         found, tried = run_next(position, found)
-        records.append(found.record)
         accepted.append(_steps_of(found.solution, tried))
-    return _Attempts(found.solution, found.tangents, records, accepted)
+    return _Attempts(*found, accepted)
 
 
 def _steps_of(solution: Solution, subjects: jax.Array) -> jax.Array:
@@ -160,16 +162,14 @@ def _solve_reverse(
         t0, times, knots, fixed = others
         inputs = Inputs(y0, theta, t0, times, knots)
         found = _attempt(problem, methods, inputs, fixed, recorded_steps=problem.max_steps)
-        return found.solution, (inputs, fixed, found.records, found.accepted)
+        return found.solution, (inputs, fixed, found.record, found.accepted)
 
     def backward(residuals: tuple, cotangent: Solution) -> tuple:
-        inputs, fixed, records, accepted = residuals
+        inputs, fixed, record, accepted = residuals
         y_bar, theta_bar = jnp.zeros_like(inputs.y0), jnp.zeros_like(inputs.theta)
-        for method, record, steps in zip(methods, records, accepted, strict=True):
+        for method, steps in zip(methods, accepted, strict=True):
 
-            def add(
-                bars: tuple, method: Method = method, record: Any = record, steps: Any = steps
-            ) -> tuple:
+            def add(bars: tuple, method: Method = method, steps: jax.Array = steps) -> tuple:
                 found = pull_back(problem, method, inputs, fixed, record, steps, cotangent.states)
                 return bars[0] + found[0], bars[1] + found[1]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from pymc_jaxdist.kernels.ode.step import Field, Step
+from pymc_jaxdist.kernels.ode.step import Field, Step, computed_once
 
 __all__ = ["Tsit5"]
 
@@ -71,8 +71,8 @@ class Tsit5:
         slopes = [slope]
         for node, row in zip(NODES, MATRIX, strict=True):
             before = slopes[-1]
-            argument = y + h * sum(a * k for a, k in zip(row, slopes, strict=True))
-            slopes.append(f(t + node * h, argument))
+            argument = computed_once(y + h * sum(a * k for a, k in zip(row, slopes, strict=True)))
+            slopes.append(computed_once(f(t + node * h, argument)))
             if len(slopes) < len(NODES) + 1:
                 previous_argument = argument
         error = h * sum(e * k for e, k in zip(ERROR, slopes, strict=True))
