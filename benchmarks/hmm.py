@@ -184,14 +184,16 @@ def draw(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="per size")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes; saves nothing")
+    arguments = parser.parse_args()
     prepare_backend()
     jax.config.update("jax_enable_x64", True)
     results = {}
     print(f"{'N x T x K':>16} {'':>12} {'fastest':>11} {'median':>11}  as dynamax")
-    for shape in SIZES:
+    only = arguments.only
+    for shape in SIZES if only is None else [SIZES[i] for i in only]:
         size = " × ".join(map(str, shape))
-        rows = results[size] = measure(shape, seconds)
+        rows = results[size] = measure(shape, arguments.seconds)
         for name, row in rows.items():
             ratio = rows["dynamax"]["fastest_ms"] / row["fastest_ms"]
             print(
@@ -199,6 +201,8 @@ def main() -> None:
                 f"  {ratio:6.2f}",
                 flush=True,
             )
+    if only is not None:
+        return
     packages = ("pymc", "pytensor", "jax", "numba", "dynamax", "hmmlearn")
     versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
     (HERE / "results").mkdir(exist_ok=True)
