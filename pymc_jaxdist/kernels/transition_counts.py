@@ -1,6 +1,8 @@
-"""Posterior probabilities of pairs of successive states."""
+"""Posterior probabilities of pairs of successive states, and how many of each are expected."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,9 @@ from jax.typing import ArrayLike
 
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
+from pymc_jaxdist.kernels.smoothing import smoothed_probs
 
-__all__ = ["pair_probs"]
+__all__ = ["expected_times_and_transitions", "expected_transitions", "pair_probs"]
 
 
 def pair_probs(
@@ -66,3 +69,14 @@ def pair_probs(
     pairs = pairs / (jnp.where(total > 0, total, 1) if chain.active is not None else total)
     possible = (log_lik > -jnp.inf)[:, None, None, None]
     return jnp.where(possible, pairs, jnp.nan).reshape(*batch_shape, *own[1:])
+
+
+def expected_transitions(*arguments: Any) -> jax.Array:
+    """Count transitions ``(..., K, K)`` from row to column in expectation; arguments as above."""
+    return jnp.sum(pair_probs(*arguments), axis=-3)
+
+
+def expected_times_and_transitions(*arguments: Any) -> tuple[jax.Array, jax.Array]:
+    """Count times in each state ``(..., K)`` and transitions ``(..., K, K)`` in expectation."""
+    times = jnp.sum(jnp.nan_to_num(smoothed_probs(*arguments)), axis=-2)
+    return times, jnp.sum(jnp.nan_to_num(pair_probs(*arguments)), axis=-3)

@@ -79,7 +79,6 @@ def impute(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     if any(isinstance(e, AutoRegressiveEmission) for e in found.emissions):
         raise DistributionError(

@@ -8,7 +8,8 @@ import pytensor.tensor as pt
 
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
-from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior, tracked
+from pymc_jaxdist.posterior.blocks_of_draws import tracked
+from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 
 __all__ = ["draw_observations"]
 

@@ -78,7 +78,6 @@ def one_step_log_predictive(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     densities = found.evaluate(log_predictive_densities, progressbar=progressbar)
     return found.array(densities, f"{var_name}_log_predictive")
@@ -144,7 +143,6 @@ def pseudo_residuals(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     predicted = found.evaluate(predicted_probs, progressbar=progressbar)
     uniform = np.random.default_rng(random_seed)

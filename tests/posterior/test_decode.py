@@ -125,7 +125,7 @@ def test_data_that_are_not_there_are_refused(model, idata):
 
 def test_many_draws_are_decoded_block_by_block(model, idata, monkeypatch):
     whole = pmj.decode_states(idata, "y", model=model)
-    monkeypatch.setattr("pymc_jaxdist.posterior.hidden_markov_posterior.MOST_DRAWS_PER_BLOCK", 4)
+    monkeypatch.setattr("pymc_jaxdist.posterior.blocks_of_draws.MOST_DRAWS_PER_BLOCK", 4)
     assert_allclose(pmj.decode_states(idata, "y", model=model), whole, rtol=1e-14)
 
 
