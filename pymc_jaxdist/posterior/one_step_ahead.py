@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import ndtri
 
-from pymc_jaxdist.distributions.autoregressive import AnyEmission
+from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import DistributionError, compose_message
