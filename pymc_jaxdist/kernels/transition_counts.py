@@ -10,7 +10,6 @@ from jax.typing import ArrayLike
 
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
-from pymc_jaxdist.kernels.smoothing import smoothed_probs
 
 __all__ = ["expected_times_and_transitions", "expected_transitions", "pair_probs"]
 
@@ -71,12 +70,49 @@ def pair_probs(
     return jnp.where(possible, pairs, jnp.nan).reshape(*batch_shape, *own[1:])
 
 
+def expected_times_and_transitions(
+    log_likelihoods: ArrayLike,
+    initial_probs: ArrayLike,
+    transition_matrix: ArrayLike,
+    lengths: ArrayLike | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Count times in each state and transitions in expectation, without a matrix for each time.
+
+    Parameters
+    ----------
+    log_likelihoods, initial_probs, transition_matrix, lengths
+        As for `marginal_log_likelihood`.
+
+    Returns
+    -------
+    times : Array, shape (..., K)
+    transitions : Array, shape (..., K, K)
+        From row to column; both are NaN in an impossible sequence.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> log_likelihoods = jnp.log(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    >>> times, transitions = expected_times_and_transitions(
+    ...     log_likelihoods, jnp.ones(2) / 2, jnp.ones((2, 2)) / 2
+    ... )
+    >>> times.tolist(), transitions.tolist()
+    ([2.0, 1.0], [[1.0, 1.0], [0.0, 0.0]])
+    """
+    chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
+    sequences, _, states = chain.log_likelihoods.shape
+    own = (sequences, *chain.transition_matrix.shape[1:])
+    # One matrix per sequence, so that the gradient tells them apart.
+    chain = chain._replace(transition_matrix=jnp.broadcast_to(chain.transition_matrix, own))
+    log_lik, residuals = forward_rule(*chain)
+    counts = expected_counts(residuals, jnp.ones_like(log_lik))
+    transitions = jnp.sum(counts.transition_matrix * chain.transition_matrix, axis=1)
+    possible = (log_lik > -jnp.inf)[:, None]
+    times = jnp.where(possible, jnp.sum(counts.log_likelihoods, axis=1), jnp.nan)
+    transitions = jnp.where(possible[..., None], transitions, jnp.nan)
+    return times.reshape(*batch_shape, states), transitions.reshape(*batch_shape, states, states)
+
+
 def expected_transitions(*arguments: Any) -> jax.Array:
     """Count transitions ``(..., K, K)`` from row to column in expectation; arguments as above."""
-    return jnp.sum(pair_probs(*arguments), axis=-3)
-
-
-def expected_times_and_transitions(*arguments: Any) -> tuple[jax.Array, jax.Array]:
-    """Count times in each state ``(..., K)`` and transitions ``(..., K, K)`` in expectation."""
-    times = jnp.sum(jnp.nan_to_num(smoothed_probs(*arguments)), axis=-2)
-    return times, jnp.sum(jnp.nan_to_num(pair_probs(*arguments)), axis=-3)
+    return expected_times_and_transitions(*arguments)[1]
