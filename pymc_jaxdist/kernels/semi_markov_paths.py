@@ -128,16 +128,19 @@ def _path(
     ``choose(key, weights)`` returns the weight of what it chose on the last axis, and its index.
     """
     chain, batch_shape = prepare_semi_markov(*arguments)
-    sequences, steps, states = chain.log_likelihoods.shape
+    sequences, steps, _ = chain.log_likelihoods.shape
     n_durations = chain.log_durations.shape[-1]
     keys = jax.random.split(key, steps)
 
     def forward(weights: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         emitted, on, key = at
-        # (N, next state, state, duration), the last two as one axis to choose from.
-        onward = jnp.swapaxes(chain.log_matrix, 1, 2)[..., None]
-        leaving = (weights + chain.log_durations)[:, None] + onward
-        entering, chosen = choose(key, leaving.reshape(sequences, states, -1))
+        of_ages, of_states = jax.random.split(key)
+        # How long a stay in each state had lasted, then which state was left: not a choice among
+        # all pairs of both for every next state.
+        leaving, age = choose(of_ages, weights + chain.log_durations)
+        onward = leaving[:, None] + jnp.swapaxes(chain.log_matrix, 1, 2)
+        entering, left = choose(of_states, onward)
+        chosen = left * n_durations + jnp.take_along_axis(age, left, axis=1)
         older = jnp.concatenate([entering[..., None], weights[..., :-1]], axis=-1)
         return jnp.where(on[:, None, None], older + emitted[..., None], weights), chosen
 
