@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder")
     arguments = parser.parse_args()
 
-    gaps, seen = simulate(np.random.default_rng(1))
+    gaps, seen = simulate(np.random.default_rng(5))
     with build_model(gaps, seen) as model:
         idata = pm.sample(
             arguments.draws,
