@@ -23,7 +23,7 @@ COLORS = ["#4c9f70", "#e3b23c", "#d1603d", "#444444"]
 FROM, TO = [0, 0, 1, 1, 1, 2], [1, 3, 0, 2, 3, 3]
 TRUE = np.array([0.25, 0.04, 0.15, 0.3, 0.06, 0.3])
 ERROR = 0.1
-N, VISITS = 120, 9
+N, VISITS = 300, 9
 
 
 def simulate(rng):
@@ -71,11 +71,11 @@ def draw(idata, file):
     low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95], axis=0)
     rows = np.arange(len(FROM))
     left.errorbar(middle, rows, xerr=[middle - low, high - middle], fmt="o", color="#3b6fb6")
-    left.plot(TRUE, rows, "|", color="0.1", markersize=16, label="truth")
+    left.plot(TRUE, rows, "|", color="0.1", markersize=16, markeredgewidth=1.5, label="truth")
     names = [f"{STATES[i]} to {STATES[j]}" for i, j in zip(FROM, TO, strict=True)]
     left.set(yticks=rows, yticklabels=names, xlabel="rate per year, 90 % interval")
     left.invert_yaxis()
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     years = np.linspace(0, 15, 31)
     occupied = []
     for rates in draws[:: max(1, len(draws) // 100)]:
@@ -88,7 +88,7 @@ def draw(idata, file):
         occupied.append(probs)
     right.stackplot(years, np.mean(occupied, axis=0).T, labels=STATES, colors=COLORS, alpha=0.85)
     right.set(xlim=(0, 15), ylim=(0, 1), xlabel="years", ylabel="share of patients")
-    right.legend(loc="upper right", fontsize=9)
+    right.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, borderpad=0)
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130)

@@ -72,7 +72,7 @@ def draw(stages, signals, labels, probs, file):
             middle.vlines(epochs[path == k], row - 0.4, row + 0.4, color=color, linewidth=1.2)
         middle.text(T + 5, row, name, fontsize=9, va="center")
     middle.set(yticks=[], ylim=(-0.6, 1.6))
-    bottom.stackplot(epochs, probs.T, colors=COLORS, labels=STAGES, linewidth=0)
+    bottom.stackplot(epochs, probs.T, colors=COLORS, labels=STAGES, linewidth=0, step="mid")
     bottom.set(xlim=(0, T), ylim=(0, 1), xlabel="epoch", ylabel="probability")
     bottom.legend(loc="lower center", ncols=3, fontsize=9, bbox_to_anchor=(0.5, 1.0), frameon=False)
     for ax in (top, middle, bottom):

@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
+from matplotlib.colors import LinearSegmentedColormap
 from pymc.distributions.transforms import ordered
 
 import pymc_jaxdist as pmj
@@ -46,18 +47,14 @@ def draw(year, rate, probs, idata, file):
         3, 1, figsize=(8, 8), height_ratios=[2, 1, 1.6], layout="constrained"
     )
     top.plot(year, rate, color="0.2", linewidth=1)
+    edges = np.append(year, 2 * year[-1] - year[-2]) - 0.125
+    shade = LinearSegmentedColormap.from_list("turbulent", ["#ffffff", "#e9b3a9"])
+    transform = top.get_xaxis_transform()
+    top.pcolormesh(edges, [0, 1], probs[None], cmap=shade, vmin=0, vmax=1, transform=transform)
+    below.stairs(probs, edges, fill=True, color="#c8503c", alpha=0.8)
     for ax in (top, below):
-        ax.fill_between(
-            year,
-            0,
-            probs,
-            transform=ax.get_xaxis_transform(),
-            color="#c8503c",
-            alpha=0.25 if ax is top else 0.8,
-            linewidth=0,
-        )
-        ax.set(xlim=(year[0], year[-1]))
-    top.set(ylabel="federal funds rate (%)")
+        ax.set(xlim=(edges[0], edges[-1]))
+    top.set(ylabel="federal funds rate (%)", ylim=(0, 19))
     below.set(ylabel="P(turbulent)", ylim=(0, 1))
     grid = np.linspace(rate.min(), rate.max(), 100)
     level = (grid - rate.mean()) / rate.std()

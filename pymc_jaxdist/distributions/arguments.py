@@ -11,7 +11,14 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.errors import ParameterError, compose_message
 
-__all__ = ["as_probabilities", "describe", "known_shape", "known_value"]
+__all__ = [
+    "as_probabilities",
+    "broadcasts",
+    "describe",
+    "first_index",
+    "known_shape",
+    "known_value",
+]
 
 
 def as_probabilities(where: str, argument: str, value: Any) -> TensorVariable:
@@ -88,3 +95,17 @@ def describe(variable: Any, shape: tuple[int | None, ...] | None = None) -> str:
     text = f"({lengths[0]},)" if len(lengths) == 1 else f"({', '.join(lengths)})"
     name = getattr(variable, "name", None)
     return f"{text}  from variable '{name}'" if name else text
+
+
+def broadcasts(shape: tuple[int | None, ...], target: tuple[int | None, ...]) -> bool:
+    """Tell whether a shape may broadcast to another without adding to it."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(
+        n in (None, 1) or m is None or n == m for n, m in pairs
+    )
+
+
+def first_index(condition: Any) -> tuple[int, ...]:
+    """Return the index of the first True."""
+    mask = np.asarray(condition)
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))

@@ -6,7 +6,7 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.emission import is_baked
+from pymc_jaxdist.distributions.distribution_parameters import is_baked
 
 __all__ = ["boundary"]
 

@@ -8,15 +8,23 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions import hidden_markov_checks as checks
+from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.arguments import as_probabilities, known_shape, known_value
-from pymc_jaxdist.distributions.autoregressive import (
-    AnyEmission,
-    AutoRegressive,
-    AutoRegressiveDistribution,
-)
+from pymc_jaxdist.distributions.autoregressive import AutoRegressive
+from pymc_jaxdist.distributions.autoregressive_distribution import AutoRegressiveDistribution
 from pymc_jaxdist.distributions.emission import EmissionDistribution
+from pymc_jaxdist.distributions.hidden_markov_checks import check_emissions, check_sequences
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
+from pymc_jaxdist.distributions.observation_checks import (
+    check_allowed_states,
+    check_lengths,
+    check_observed,
+    check_shape_of_data,
+)
+from pymc_jaxdist.distributions.probability_checks import (
+    check_initial_probs,
+    check_transition_matrix,
+)
 from pymc_jaxdist.distributions.registration import PreparedModel
 from pymc_jaxdist.distributions.state_expansion import (
     expand_initial_probs,
@@ -78,8 +86,8 @@ def prepare(
 
     data = None if observed is None else known_value(observed)
     if data is not None:
-        checks.check_observed(where, data, emissions)
-        checks.check_shape_of_data(where, data, shape, steps, emissions)
+        check_observed(where, data, emissions)
+        check_shape_of_data(where, data, shape, steps, emissions)
     initial = _initial_probs(where, initial_probs, transition_matrix)
     extent = _extent(where, shape, steps, emissions, transition_matrix, initial)
     n_times = _static_length(extent.n_times)
@@ -87,29 +95,29 @@ def prepare(
     sequence_shape = tuple(_static_length(n) for n in (*extent.batch_shape, extent.n_times))
     if data is not None:
         sequence_shape = data.shape[: len(sequence_shape)]
-    n_states = checks.check_transition_matrix(
+    n_states = check_transition_matrix(
         where,
         transition_matrix,
         sequence_shape[-1],
         states_of=_told_states(initial, emissions),
     )
     n_histories, n_states = n_states, n_remembered_states or n_states
-    checks.check_emissions(where, emissions, n_states, sequence_shape[-1])
+    check_emissions(where, emissions, n_states, sequence_shape[-1])
     batch_shape = sequence_shape[:-1]
     matrix_shape = known_shape(transition_matrix)
-    checks.check_sequences(where, "transition_matrix", matrix_shape[:-3], batch_shape)
+    check_sequences(where, "transition_matrix", matrix_shape[:-3], batch_shape)
     for one in emissions:
-        checks.check_sequences(where, "emission", one.batch_shape[:-2], batch_shape)
+        check_sequences(where, "emission", one.batch_shape[:-2], batch_shape)
 
     parameters = [transition_matrix]
     if initial is not None:
-        checks.check_initial_probs(where, initial, transition_matrix, n_histories)
+        check_initial_probs(where, initial, transition_matrix, n_histories)
         leading = known_shape(initial)[:-1]
-        checks.check_sequences(where, "initial_probs", leading, batch_shape)
+        check_sequences(where, "initial_probs", leading, batch_shape)
         parameters.append(initial)
     if lengths is not None:
         lengths = pt.as_tensor_variable(lengths)
-        checks.check_lengths(where, lengths, sequence_shape[-1], batch_shape)
+        check_lengths(where, lengths, sequence_shape[-1], batch_shape)
         parameters.append(lengths)
     if allowed_states is not None:
         if np.ma.isMaskedArray(allowed_states):
@@ -117,7 +125,7 @@ def prepare(
         allowed_states = pt.as_tensor_variable(allowed_states)
         states_now = known_value(allowed_states)
         if states_now is not None:
-            checks.check_allowed_states(where, states_now, n_states, sequence_shape)
+            check_allowed_states(where, states_now, n_states, sequence_shape)
         n_labels = n_remembered_states or transition_matrix.shape[-1]
         parameters.append(_mask_of_states(allowed_states, n_labels))
     for _, own in cuts:

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.autoregressive import AnyEmission
+from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_draw import draw_states
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import log_density

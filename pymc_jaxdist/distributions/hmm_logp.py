@@ -5,8 +5,13 @@ from typing import Any
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions import hidden_markov_checks as checks
 from pymc_jaxdist.distributions.arguments import as_probabilities
+from pymc_jaxdist.distributions.hidden_markov_checks import check_agreement, check_log_likelihoods
+from pymc_jaxdist.distributions.observation_checks import check_lengths
+from pymc_jaxdist.distributions.probability_checks import (
+    check_initial_probs,
+    check_transition_matrix,
+)
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import MarginalLogLikelihood
 from pymc_jaxdist.ops import log_density
 
@@ -65,12 +70,12 @@ def hmm_logp(
     log_likelihoods = pt.as_tensor_variable(log_likelihoods)
     initial_probs = as_probabilities(where, "initial_probs", initial_probs)
     transition_matrix = as_probabilities(where, "transition_matrix", transition_matrix)
-    n_states = checks.check_transition_matrix(where, transition_matrix, None, stochastic=False)
-    n_times = checks.check_log_likelihoods(where, log_likelihoods, n_states)
-    checks.check_transition_matrix(where, transition_matrix, n_times, stochastic=False)
-    checks.check_initial_probs(where, initial_probs, transition_matrix, n_states, stochastic=False)
+    n_states = check_transition_matrix(where, transition_matrix, None, stochastic=False)
+    n_times = check_log_likelihoods(where, log_likelihoods, n_states)
+    check_transition_matrix(where, transition_matrix, n_times, stochastic=False)
+    check_initial_probs(where, initial_probs, transition_matrix, n_states, stochastic=False)
 
-    checks.check_agreement(
+    check_agreement(
         where,
         {
             "log_likelihoods": log_likelihoods.type.shape[:-2],
@@ -89,7 +94,7 @@ def hmm_logp(
     inputs = [log_likelihoods, initial_probs, transition_matrix]
     if lengths is not None:
         lengths = pt.as_tensor_variable(lengths)
-        checks.check_lengths(where, lengths, n_times, log_likelihoods.type.shape[:-2])
+        check_lengths(where, lengths, n_times, log_likelihoods.type.shape[:-2])
         inputs.append(lengths)
     kernel = MarginalLogLikelihood(lengths_given=lengths is not None)
     return log_density(kernel, *inputs, batch_ndim=batch_ndim)

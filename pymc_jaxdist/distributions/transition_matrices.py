@@ -75,7 +75,7 @@ def transition_from_logits(logits: Any) -> TensorVariable:
     # Between two entries of the diagonal, read row by row, lie K others: so many logits are set
     # behind each entry of the diagonal but the last.
     between = logits.reshape((*batch, n - 1, n))
-    staying = pt.zeros_like(between[..., :1])
+    staying = pt.zeros((*batch, n - 1, 1))
     rest = pt.concatenate([between, staying], axis=-1).reshape((*batch, (n - 1) * (n + 1)))
     first = pt.zeros((*batch, 1))
     every = pt.concatenate([first, rest], axis=-1).reshape((*batch, n, n))

@@ -21,14 +21,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from pymc_jaxdist.kernels.chain import flatten_batch
-from pymc_jaxdist.kernels.posterior import invalid
+from pymc_jaxdist.kernels.semi_markov_chain import (
+    SemiMarkovChain,
+    prepare_semi_markov,
+    safe_log,
+)
 
-__all__ = [
-    "semi_markov_log_likelihood",
-    "semi_markov_smoothed_probs",
-    "spread_over_sequences",
-]
+__all__ = ["log_likelihood_of", "semi_markov_log_likelihood", "semi_markov_smoothed_probs"]
 
 
 def semi_markov_log_likelihood(
@@ -80,31 +79,46 @@ def semi_markov_log_likelihood(
     >>> print(np.exp(log_lik).round(3))
     0.25
     """
-    chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
-    ll, start, matrix, active = chain
-    sequences, steps, states = ll.shape
-    durations = spread_over_sequences(log_durations, batch_shape, sequences)
-    survival = spread_over_sequences(log_survival, batch_shape, sequences)
-    log_matrix = _log(matrix[:, 0])
-    if active is None:
-        active = jnp.ones((sequences, steps), dtype=bool)
+    own = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival, lengths)
+    chain, batch_shape = prepare_semi_markov(*own)
+    return log_likelihood_of(chain).reshape(batch_shape)
 
-    def step(weights: jax.Array, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        emitted, on = at
-        leaving = _logsumexp(weights + durations)
-        entering = _logsumexp(jnp.swapaxes(leaving[:, :, None] + log_matrix, 1, 2))
-        older = jnp.concatenate([entering[..., None], weights[..., :-1]], axis=-1)
+
+def log_likelihood_of(chain: SemiMarkovChain, offsets: jax.Array | None = None) -> jax.Array:
+    r"""Log-likelihood ``(N,)`` of prepared chains.
+
+    Parameters
+    ----------
+    chain : SemiMarkovChain
+    offsets : Array, shape (T-1, N, K, K), optional
+        Added to the log-probability of going from i at time t - 1 to j at time t, on the diagonal
+        to that of staying. At zero, the derivative of the result is
+        :math:`p(z_{t-1} = i, z_t = j | y_0 \ldots y_{T-1})`.
+
+    Returns
+    -------
+    Array, shape (N,)
+    """
+
+    def step(weights: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        emitted, on, *offset = at
+        leaving = _logsumexp(weights + chain.log_durations)
+        onward = leaving[:, :, None] + chain.log_matrix
+        staying = weights[..., :-1]
+        if offset:
+            onward = onward + offset[0]
+            staying = staying + jnp.diagonal(offset[0], axis1=1, axis2=2)[..., None]
+        entering = _logsumexp(jnp.swapaxes(onward, 1, 2))
+        older = jnp.concatenate([entering[..., None], staying], axis=-1)
         # A missing state has weight -inf, and -inf + inf must not appear: see invalid().
         return jnp.where(on[:, None, None], older + emitted[..., None], weights), None
 
-    first = jnp.broadcast_to(_log(start), (sequences, states)) + ll[:, 0]
-    n_durations = max(durations.shape[-1], survival.shape[-1])
-    weights = jnp.full((sequences, states, n_durations), -jnp.inf, dtype=ll.dtype)
-    weights = weights.at[..., 0].set(first)
-    weights, _ = lax.scan(step, weights, (jnp.swapaxes(ll, 0, 1)[1:], active.T[1:]))
-    total = _logsumexp(_logsumexp(weights + survival))
-    total = jnp.where(active[:, 0], total, 0.0)
-    return jnp.where(invalid(chain), -jnp.inf, total).reshape(batch_shape)
+    weights = chain.first_weights(chain.log_start + chain.log_likelihoods[:, 0])
+    extra = () if offsets is None else (offsets,)
+    weights, _ = lax.scan(step, weights, (*chain.later_steps(), *extra))
+    total = _logsumexp(_logsumexp(weights + chain.log_survival))
+    total = jnp.where(chain.active[:, 0], total, 0.0)
+    return jnp.where(chain.invalid, -jnp.inf, total)
 
 
 def semi_markov_smoothed_probs(log_likelihoods: ArrayLike, *arguments: ArrayLike) -> jax.Array:
@@ -144,25 +158,8 @@ def semi_markov_smoothed_probs(log_likelihoods: ArrayLike, *arguments: ArrayLike
     return jnp.where((total > 0.5) & (log_lik > -jnp.inf)[..., None, None], probs / total, jnp.nan)
 
 
-def spread_over_sequences(x: ArrayLike, batch_shape: tuple[int, ...], sequences: int) -> jax.Array:
-    """Bring (..., K, D) to (N, K, D), or (1, K, D) where all sequences share it."""
-    array = jnp.asarray(x)
-    if array.ndim < 2:
-        array = array[None]
-    if array.size == array.shape[-1] * array.shape[-2]:
-        return array.reshape(1, *array.shape[-2:])
-    own = jnp.broadcast_to(array, (*batch_shape, *array.shape[-2:]))
-    return own.reshape(sequences, *array.shape[-2:])
-
-
-def _log(probs: jax.Array) -> jax.Array:
-    """Take a logarithm whose derivative at 0 is 0: a structural zero stays one."""
-    positive = probs > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, probs, 1)), -jnp.inf)
-
-
 def _logsumexp(x: jax.Array) -> jax.Array:
     """Sum probabilities over the last axis, with derivative 0 where all of them are 0."""
     top = lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True))
     top = jnp.where(jnp.isfinite(top), top, 0)
-    return _log(jnp.sum(jnp.exp(x - top), axis=-1)) + top[..., 0]
+    return safe_log(jnp.sum(jnp.exp(x - top), axis=-1)) + top[..., 0]

@@ -10,6 +10,7 @@ from its end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,8 @@ from jax import lax
 from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
-from pymc_jaxdist.kernels.chain import flatten_batch
-from pymc_jaxdist.kernels.posterior import invalid
 from pymc_jaxdist.kernels.prediction import LogFilter
-from pymc_jaxdist.kernels.semi_markov import spread_over_sequences
+from pymc_jaxdist.kernels.semi_markov_chain import prepare_semi_markov
 from pymc_jaxdist.kernels.viterbi import MostProbablePath
 
 __all__ = [
@@ -73,8 +72,8 @@ def semi_markov_viterbi(
     def choose(_: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jnp.max(weights, axis=-1), jnp.argmax(weights, axis=-1)
 
-    arguments = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival)
-    return _path(jax.random.key(0), choose, *arguments, lengths)
+    own = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival, lengths)
+    return _path(jax.random.key(0), choose, own)
 
 
 def semi_markov_sample_paths(
@@ -115,49 +114,39 @@ def semi_markov_sample_paths(
     def choose(key: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
         return logsumexp(weights, axis=-1), jax.random.categorical(key, weights)
 
-    arguments = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival)
-    return _path(key, choose, *arguments, lengths).path
+    own = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival, lengths)
+    return _path(key, choose, own).path
 
 
 def _path(
     key: jax.Array,
     choose: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
-    log_likelihoods: ArrayLike,
-    initial_probs: ArrayLike,
-    transition_matrix: ArrayLike,
-    log_durations: ArrayLike,
-    log_survival: ArrayLike,
-    lengths: ArrayLike | None,
+    arguments: tuple[Any, ...],
 ) -> MostProbablePath:
     """Go forward, choosing what each stay follows, and read a path off from its end.
 
     ``choose(key, weights)`` returns the weight of what it chose on the last axis, and its index.
     """
-    chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
-    ll, start, matrix, active = chain
-    sequences, steps, states = ll.shape
-    if active is None:
-        active = jnp.ones((sequences, steps), dtype=bool)
-    durations = spread_over_sequences(log_durations, batch_shape, sequences)
-    survival = spread_over_sequences(log_survival, batch_shape, sequences)
-    log_matrix = jnp.log(matrix[:, 0])
-    n_durations = durations.shape[-1]
+    chain, batch_shape = prepare_semi_markov(*arguments)
+    sequences, steps, _ = chain.log_likelihoods.shape
+    n_durations = chain.log_durations.shape[-1]
     keys = jax.random.split(key, steps)
 
     def forward(weights: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         emitted, on, key = at
-        # (N, next state, state, duration), the last two as one axis to choose from.
-        leaving = (weights + durations)[:, None] + jnp.swapaxes(log_matrix, 1, 2)[..., None]
-        entering, chosen = choose(key, leaving.reshape(sequences, states, -1))
+        of_ages, of_states = jax.random.split(key)
+        # How long a stay in each state had lasted, then which state was left: not a choice among
+        # all pairs of both for every next state.
+        leaving, age = choose(of_ages, weights + chain.log_durations)
+        onward = leaving[:, None] + jnp.swapaxes(chain.log_matrix, 1, 2)
+        entering, left = choose(of_states, onward)
+        chosen = left * n_durations + jnp.take_along_axis(age, left, axis=1)
         older = jnp.concatenate([entering[..., None], weights[..., :-1]], axis=-1)
         return jnp.where(on[:, None, None], older + emitted[..., None], weights), chosen
 
-    first = jnp.log(jnp.broadcast_to(start, (sequences, states))) + ll[:, 0]
-    weights = jnp.full((sequences, states, n_durations), -jnp.inf, dtype=ll.dtype)
-    weights = weights.at[..., 0].set(first)
-    xs = (jnp.swapaxes(ll, 0, 1)[1:], active.T[1:], keys[1:])
-    weights, chosen = lax.scan(forward, weights, xs)
-    total, end = choose(keys[0], (weights + survival).reshape(sequences, -1))
+    weights = chain.first_weights(chain.log_start + chain.log_likelihoods[:, 0])
+    weights, chosen = lax.scan(forward, weights, (*chain.later_steps(), keys[1:]))
+    total, end = choose(keys[0], (weights + chain.log_survival).reshape(sequences, -1))
 
     def backward(
         position: jax.Array, at: tuple[jax.Array, jax.Array]
@@ -168,10 +157,10 @@ def _path(
         before = jnp.where(age > 0, position - 1, before)
         return jnp.where(on, before, position), state
 
-    beginning, later = lax.scan(backward, end, (chosen, active.T[1:]), reverse=True)
+    beginning, later = lax.scan(backward, end, (chosen, chain.active.T[1:]), reverse=True)
     path = jnp.concatenate([(beginning // n_durations)[None], later]).T
-    log_prob = jnp.where(invalid(chain), -jnp.inf, jnp.where(active[:, 0], total, 0.0))
-    path = jnp.where(active & (log_prob > -jnp.inf)[:, None], path, -1)
+    log_prob = jnp.where(chain.invalid, -jnp.inf, jnp.where(chain.active[:, 0], total, 0.0))
+    path = jnp.where(chain.active & (log_prob > -jnp.inf)[:, None], path, -1)
     return MostProbablePath(path.reshape(*batch_shape, steps), log_prob.reshape(batch_shape))
 
 
@@ -204,30 +193,23 @@ def semi_markov_log_filter(
     >>> jnp.exp(steps.log_filtered).round(3).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.25, 0.75]]
     """
-    chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
-    ll, start, matrix, active = chain
-    sequences, _, states = ll.shape
-    durations = spread_over_sequences(log_durations, batch_shape, sequences)
-    survival = spread_over_sequences(log_survival, batch_shape, sequences)
-    log_matrix = jnp.log(matrix[:, 0])
+    own = (log_likelihoods, initial_probs, transition_matrix, log_durations, log_survival, lengths)
+    chain, batch_shape = prepare_semi_markov(*own)
 
     def step(weights: jax.Array, emitted: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         # Weights before the observation, so far normalised that their total is one.
-        log_predicted = logsumexp(weights + survival, axis=-1)
+        log_predicted = logsumexp(weights + chain.log_survival, axis=-1)
         joint = log_predicted + emitted
         log_density = logsumexp(joint, axis=-1)
         weights = weights + (emitted - log_density[:, None])[..., None]
-        leaving = logsumexp(weights + durations, axis=-1)
-        entering = logsumexp(leaving[:, :, None] + log_matrix, axis=1)
+        leaving = logsumexp(weights + chain.log_durations, axis=-1)
+        entering = logsumexp(leaving[:, :, None] + chain.log_matrix, axis=1)
         onward = jnp.concatenate([entering[..., None], weights[..., :-1]], axis=-1)
         return onward, (log_predicted, joint - log_density[:, None], log_density)
 
-    weights = jnp.full((sequences, states, durations.shape[-1]), -jnp.inf, dtype=ll.dtype)
-    weights = weights.at[..., 0].set(jnp.log(jnp.broadcast_to(start, (sequences, states))))
-    found = lax.scan(step, weights, jnp.swapaxes(ll, 0, 1))[1]
-    known = ~invalid(chain)[:, None]
-    if active is not None:
-        known &= active
+    evidence = jnp.swapaxes(chain.log_likelihoods, 0, 1)
+    found = lax.scan(step, chain.first_weights(chain.log_start), evidence)[1]
+    known = chain.active & ~chain.invalid[:, None]
 
     def user(series: jax.Array) -> jax.Array:
         own = jnp.swapaxes(series, 0, 1)

@@ -1,6 +1,8 @@
-"""Posterior probabilities of pairs of successive states."""
+"""Posterior probabilities of pairs of successive states, and how many of each are expected."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from jax.typing import ArrayLike
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
 
-__all__ = ["pair_probs"]
+__all__ = ["expected_times_and_transitions", "expected_transitions", "pair_probs"]
 
 
 def pair_probs(
@@ -66,3 +68,51 @@ def pair_probs(
     pairs = pairs / (jnp.where(total > 0, total, 1) if chain.active is not None else total)
     possible = (log_lik > -jnp.inf)[:, None, None, None]
     return jnp.where(possible, pairs, jnp.nan).reshape(*batch_shape, *own[1:])
+
+
+def expected_times_and_transitions(
+    log_likelihoods: ArrayLike,
+    initial_probs: ArrayLike,
+    transition_matrix: ArrayLike,
+    lengths: ArrayLike | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Count times in each state and transitions in expectation, without a matrix for each time.
+
+    Parameters
+    ----------
+    log_likelihoods, initial_probs, transition_matrix, lengths
+        As for `marginal_log_likelihood`.
+
+    Returns
+    -------
+    times : Array, shape (..., K)
+    transitions : Array, shape (..., K, K)
+        From row to column; both are NaN in an impossible sequence.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> log_likelihoods = jnp.log(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    >>> times, transitions = expected_times_and_transitions(
+    ...     log_likelihoods, jnp.ones(2) / 2, jnp.ones((2, 2)) / 2
+    ... )
+    >>> times.tolist(), transitions.tolist()
+    ([2.0, 1.0], [[1.0, 1.0], [0.0, 0.0]])
+    """
+    chain, batch_shape = flatten_batch(log_likelihoods, initial_probs, transition_matrix, lengths)
+    sequences, _, states = chain.log_likelihoods.shape
+    own = (sequences, *chain.transition_matrix.shape[1:])
+    # One matrix per sequence, so that the gradient tells them apart.
+    chain = chain._replace(transition_matrix=jnp.broadcast_to(chain.transition_matrix, own))
+    log_lik, residuals = forward_rule(*chain)
+    counts = expected_counts(residuals, jnp.ones_like(log_lik))
+    transitions = jnp.sum(counts.transition_matrix * chain.transition_matrix, axis=1)
+    possible = (log_lik > -jnp.inf)[:, None]
+    times = jnp.where(possible, jnp.sum(counts.log_likelihoods, axis=1), jnp.nan)
+    transitions = jnp.where(possible[..., None], transitions, jnp.nan)
+    return times.reshape(*batch_shape, states), transitions.reshape(*batch_shape, states, states)
+
+
+def expected_transitions(*arguments: Any) -> jax.Array:
+    """Count transitions ``(..., K, K)`` from row to column in expectation; arguments as above."""
+    return expected_times_and_transitions(*arguments)[1]

@@ -71,11 +71,12 @@ def plot_pseudo_residuals(
     ordered = np.sort(values[:, present], axis=1)
     expected = ndtri((np.arange(n) + 0.5) / n)
     low, high = np.percentile(ordered, [5, 95], axis=0)
-    limits = 1.05 * max(np.abs(expected).max(), np.abs(ordered.mean(axis=0)).max())
+    limits = 1.1 * max(np.abs(expected).max(), np.abs(low).max(), np.abs(high).max())
     quantiles.plot([-limits, limits], [-limits, limits], color="0.7", linewidth=1)
     if len(ordered) > 1:
         quantiles.fill_between(expected, low, high, color="C0", alpha=0.25, linewidth=0)
     quantiles.plot(expected, ordered.mean(axis=0), "o", color="C0", markersize=2.5)
+    quantiles.set(xlim=(-limits, limits), ylim=(-limits, limits))
     quantiles.set_xlabel("normal quantile")
     quantiles.set_ylabel("pseudo-residual")
 

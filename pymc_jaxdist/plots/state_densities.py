@@ -103,7 +103,7 @@ def plot_state_densities(
     colors = state_colors(n_states, colormap)
 
     if ax is None:
-        figure, ax = plt.subplots(layout="constrained")
+        figure, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     else:
         figure = ax.figure
     if discrete:

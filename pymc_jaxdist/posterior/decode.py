@@ -127,7 +127,6 @@ def decode_states(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     if kind in _PROBABILITIES:
         of_chain = found.evaluate(_PROBABILITIES[kind], progressbar=progressbar)

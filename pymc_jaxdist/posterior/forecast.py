@@ -102,7 +102,6 @@ def forecast(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     # Unknown observations after the last one: their filtered probabilities are the forecast.
     longer = found.extended(int(steps))

@@ -1,62 +1,33 @@
 """A hidden Markov model with the posterior draws of its parameters: what decoding starts from."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import pymc as pm
 import xarray as xr
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
-from rich.progress import track
 
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels import (
-    filtered_probs,
-    log_predictive_densities,
-    predicted_probs,
-    sample_paths,
-    smoothed_probs,
-    viterbi,
-)
 from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.kernels.hidden_semi_markov_log_likelihood import HiddenSemiMarkovLogLikelihood
-from pymc_jaxdist.kernels.semi_markov import semi_markov_smoothed_probs
-from pymc_jaxdist.kernels.semi_markov_paths import (
-    semi_markov_filtered_probs,
-    semi_markov_log_predictive_densities,
-    semi_markov_predicted_probs,
-    semi_markov_sample_paths,
-    semi_markov_viterbi,
+from pymc_jaxdist.posterior.blocks_of_draws import evaluate_in_blocks
+from pymc_jaxdist.posterior.kernel_arguments import (
+    Kernel,
+    argument_names,
+    in_order,
+    markov_part,
+    with_markov_part,
 )
-from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
-__all__ = ["HiddenMarkovPosterior", "tracked"]
-
-Kernel = HiddenMarkovLogLikelihood | HiddenSemiMarkovLogLikelihood
-
-#: What a function of the evidence of a Markov chain is for a semi-Markov chain.
-SEMI_MARKOV: dict[Callable, Callable] = {
-    smoothed_probs: semi_markov_smoothed_probs,
-    filtered_probs: semi_markov_filtered_probs,
-    predicted_probs: semi_markov_predicted_probs,
-    log_predictive_densities: semi_markov_log_predictive_densities,
-    viterbi: semi_markov_viterbi,
-    sample_paths: semi_markov_sample_paths,
-}
-
-# Draws are worked on in blocks whose evidence (N, T, K) stays below this many numbers, so that
-# a block stays in the processor's cache and memory does not grow with the number of draws.
-LARGEST_BLOCK = 2**17
-MOST_DRAWS_PER_BLOCK = 250
+__all__ = ["HiddenMarkovPosterior"]
 
 
 @dataclasses.dataclass
@@ -105,9 +76,8 @@ class HiddenMarkovPosterior:
         observed: Any = None,
         lengths: Any = None,
         data: dict[str, Any] | None = None,
-        semi_markov: bool = False,
     ) -> "HiddenMarkovPosterior":
-        """Find a `MarginalHMM` in a model and evaluate its parameters for every draw.
+        """Find a hidden Markov model in a model, and evaluate its parameters for every draw.
 
         Parameters
         ----------
@@ -115,8 +85,6 @@ class HiddenMarkovPosterior:
             Who asks, for error messages.
         idata, var_name, model, observed, lengths, data
             As in `decode_states`.
-        semi_markov : bool
-            Whether a `MarginalHSMM` will do as well.
         """
         where = f"{function} of '{var_name}'"
         model = pm.modelcontext(model)
@@ -128,18 +96,9 @@ class HiddenMarkovPosterior:
             "MarginalHMM",
         )
         kernel = node.op.kernel
-        if isinstance(kernel, HiddenSemiMarkovLogLikelihood) and not semi_markov:
-            raise ParameterError(
-                compose_message(
-                    where,
-                    "the variable is a MarginalHSMM, for which this is not available.",
-                    got=f"'{var_name}'",
-                    suggestion="decode_states(..., kind='sampled') and counts of your own",
-                )
-            )
         known = flat_draws(model, idata["posterior"])
         draws = parameter_draws(where, node.inputs[1:], model, known, data)
-        parameters = dict(zip(_argument_names(kernel), draws, strict=True))
+        parameters = dict(zip(argument_names(kernel), draws, strict=True))
         if observed is not None:
             value: np.ndarray = np.ma.filled(np.ma.asarray(observed, dtype=float), np.nan)
             # What was said of the observed sequences says nothing of others.
@@ -151,7 +110,7 @@ class HiddenMarkovPosterior:
             if lengths is not None:
                 n_draws = len(next(iter(parameters.values())))
                 lengths = np.broadcast_to(lengths, (n_draws, *np.shape(lengths)))
-                parameters = _in_order(parameters | {"lengths": lengths})
+                parameters = in_order(parameters | {"lengths": lengths})
         else:
             value = _observations(where, node)
         matrix_dims = model.named_vars_to_dims.get(node.inputs[1].name) or ()
@@ -170,7 +129,7 @@ class HiddenMarkovPosterior:
     @property
     def emissions(self) -> tuple[Emission | AutoRegressiveEmission, ...]:
         """The emission densities of the kernel, one per channel."""
-        return _markov(self.kernel).emissions
+        return markov_part(self.kernel).emissions
 
     @property
     def event_ndim(self) -> int:
@@ -221,16 +180,13 @@ class HiddenMarkovPosterior:
         """
         merged = {k: v for k, v in (self.parameters | parameters).items() if v is not None}
         markov = dataclasses.replace(
-            _markov(self.kernel),
+            markov_part(self.kernel),
             may_be_missing=True,
             lengths_given="lengths" in merged,
             allowed_states_given="allowed_states" in merged,
         )
-        if isinstance(self.kernel, HiddenSemiMarkovLogLikelihood):
-            kernel: Kernel = dataclasses.replace(self.kernel, markov=markov)
-        else:
-            kernel = markov
-        return dataclasses.replace(self, kernel=kernel, value=value, parameters=_in_order(merged))
+        kernel = with_markov_part(self.kernel, markov)
+        return dataclasses.replace(self, kernel=kernel, value=value, parameters=in_order(merged))
 
     def extended(self, steps: int) -> "HiddenMarkovPosterior":
         """Return the same posterior with ``steps`` unknown observations after each sequence."""
@@ -266,30 +222,20 @@ class HiddenMarkovPosterior:
         -------
         pytree of (S, ...) arrays
         """
-        size = np.prod(self.batch_shape, dtype=int) * self.n_times * self.n_states
-        block = int(np.clip(LARGEST_BLOCK // max(size, 1), 1, MOST_DRAWS_PER_BLOCK))
-        block = min(block, self.n_draws)
-        starts = range(0, self.n_draws, block)
-        if isinstance(self.kernel, HiddenSemiMarkovLogLikelihood):
-            function = SEMI_MARKOV[function]
-        with double_precision():
-            keys = None
-            if seed is not None:
-                key = jax.random.key(int(seed.generate_state(1)[0]))
-                keys = jax.random.split(key, self.n_draws)
-            parts = []
-            for start in tracked(starts, self.where, progressbar):
-                # Every block is as long as the first, so that one compiled function serves all.
-                chosen = np.minimum(np.arange(start, start + block), self.n_draws - 1)
-                own = tuple(draws[chosen] for draws in self.parameters.values())
-                own_keys = None if keys is None else keys[chosen]
-                try:
-                    result = _compiled(self.kernel, function)(own_keys, self.value, own)
-                except (TypeError, ValueError) as error:
-                    raise self._refused(error) from error
-                kept = min(block, self.n_draws - start)
-                parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], result))
-        return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+        of_each_draw = np.prod(self.batch_shape, dtype=int) * self.n_times * self.n_states
+        try:
+            return evaluate_in_blocks(
+                self.kernel,
+                function,
+                self.value,
+                self.parameters,
+                numbers_per_draw=int(of_each_draw),
+                description=self.where,
+                progressbar=progressbar,
+                seed=seed,
+            )
+        except (TypeError, ValueError) as error:
+            raise self._refused(error) from error
 
     def array(
         self,
@@ -352,48 +298,6 @@ class HiddenMarkovPosterior:
                 "that depend on covariates in pm.Data",
             )
         )
-
-
-def _markov(kernel: Kernel) -> HiddenMarkovLogLikelihood:
-    """Return what a kernel has in common with that of a hidden Markov model."""
-    return kernel.markov if isinstance(kernel, HiddenSemiMarkovLogLikelihood) else kernel
-
-
-def _argument_names(kernel: Kernel) -> list[str]:
-    """Name the arguments of a kernel after the observations."""
-    if isinstance(kernel, HiddenSemiMarkovLogLikelihood):
-        own = [f"duration {i:04d}" for i in range(kernel.duration.n_parameters)]
-        return [*_argument_names(kernel.markov), *own]
-    names = ["transition_matrix"]
-    names += ["initial_probs"] if kernel.initial_probs_given else []
-    names += ["lengths"] if kernel.lengths_given else []
-    names += ["allowed_states"] if kernel.allowed_states_given else []
-    for channel, emission in enumerate(kernel.emissions):
-        names += [f"emission {channel} {i:04d}" for i in range(emission.n_parameters)]
-    return names
-
-
-def _in_order(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Sort parameters as a kernel expects them: emission parameters come last."""
-    first = ("transition_matrix", "initial_probs", "lengths", "allowed_states")
-    emission = [name for name in parameters if name not in first]
-    return {name: parameters[name] for name in (*first, *emission) if name in parameters}
-
-
-def tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[int]:
-    """Show progress over steps, if it is asked for and there are several."""
-    if not progressbar or len(blocks) == 1:
-        return blocks
-    return track(blocks, description=where, transient=True)
-
-
-@lru_cache(maxsize=64)
-def _compiled(kernel: Kernel, function: Callable) -> Callable:
-    def of_one_draw(key: Any, value: jax.Array, parameters: tuple) -> Any:
-        terms = kernel.terms(value, *parameters)
-        return function(*terms) if key is None else function(key, *terms)
-
-    return jax.jit(jax.vmap(of_one_draw, in_axes=(0, None, 0)))
 
 
 def _observations(where: str, node: Apply) -> np.ndarray:

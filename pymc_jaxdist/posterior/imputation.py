@@ -6,12 +6,10 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_jaxdist.errors import DistributionError, compose_message
 from pymc_jaxdist.kernels import sample_paths
-from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import paths_of_states
-from pymc_jaxdist.posterior.observation_draws import draw_observations
+from pymc_jaxdist.posterior.observation_draws import draw_missing
 
 __all__ = ["impute"]
 
@@ -29,8 +27,10 @@ def impute(
 ) -> xr.DataArray:
     r"""Fill in missing observations for every posterior draw.
 
-    States are drawn given everything observed, :math:`z \sim p(z \mid y, \theta)`, and missing
-    observations from what their states emit. Each draw is one complete data set.
+    States are drawn as by ``decode_states(kind="sampled")``, :math:`z \sim p(z \mid y, \theta)`,
+    and missing observations given the states and everything observed,
+    :math:`y^{\text{mis}} \sim p(y^{\text{mis}} \mid y^{\text{obs}}, z, \theta)`. Each draw is one
+    complete data set.
 
     Parameters
     ----------
@@ -46,16 +46,25 @@ def impute(
     Raises
     ------
     DistributionError
-        If an emission is autoregressive.
+        If values are missing of an autoregression whose innovations are not normal.
 
     Notes
     -----
     A vector from a multivariate emission is missing as a whole or not at all.
 
+    A missing value of an `AutoRegressive` emission is tied to the values before *and* after it.
+    Given the states and normal innovations they are jointly normal [2]_, and drawn so, exactly. The
+    states themselves are those of the model's log-density, which conditions on the p values after a
+    gap: how far the series has moved across a gap says nothing of the states within. One of the
+    first p values, on which everything is conditioned, has no distribution: it stays NaN, with the
+    missing values that depend on it.
+
     References
     ----------
     .. [1] Zucchini, W., MacDonald, I. L., & Langrock, R. (2016). Hidden Markov Models for Time
        Series, 2nd ed., section 2.3.3. CRC Press.
+    .. [2] Rue, H., & Held, L. (2005). Gaussian Markov Random Fields: Theory and Applications,
+       sections 2.2.4 and 2.4. Chapman & Hall/CRC.
 
     Examples
     --------
@@ -79,21 +88,11 @@ def impute(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
-    if any(isinstance(e, AutoRegressiveEmission) for e in found.emissions):
-        raise DistributionError(
-            compose_message(
-                found.where,
-                "missing values of an autoregression depend on those after them, too.",
-                got="an AutoRegressive emission",
-                suggestion="forecast(...), for values after the last one",
-            )
-        )
     for_paths, for_draws = np.random.SeedSequence(random_seed).spawn(2)
     of_chain = found.evaluate(sample_paths, progressbar=progressbar, seed=for_paths)
     paths = paths_of_states(found, of_chain)
-    drawn = draw_observations(found, paths, for_draws, progressbar=progressbar)
+    drawn = draw_missing(found, paths, for_draws, progressbar=progressbar)
     value = found.value.astype(float)
     complete = np.where(np.isnan(value), drawn, value)
     beyond = np.arange(found.n_times) >= found.lengths[..., None]

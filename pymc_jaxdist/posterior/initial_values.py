@@ -16,11 +16,11 @@ from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import viterbi
-from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import LogDensity, log_density
 from pymc_jaxdist.posterior.clustering import cluster_observations, features_of
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import paths_of_states
+from pymc_jaxdist.posterior.kernel_arguments import markov_part, with_markov_part
 
 __all__ = ["initial_values"]
 
@@ -43,7 +43,7 @@ def initial_values(
     Parameters
     ----------
     var_name : str
-        Name of the `MarginalHMM` variable.
+        Name of the `MarginalHMM` or `MarginalHSMM` variable.
     model : pm.Model, optional
         The model; by default the one in context.
     max_iterations : int
@@ -60,7 +60,7 @@ def initial_values(
     Raises
     ------
     ParameterError
-        If the variable is no `MarginalHMM`, or no guess of the states is possible under the
+        If the variable is no hidden Markov model, or no guess of the states is possible under the
         model, as when many transitions are forbidden.
 
     References
@@ -137,15 +137,8 @@ class _ConditionalPosterior:
         self.variables = model.continuous_value_vars
         n_times_axis = model.named_vars[var_name].type.ndim
         total = model.logp(jacobian=False)
-        if not isinstance(kernel, HiddenMarkovLogLikelihood):
-            raise ParameterError(
-                compose_message(
-                    f"initial_values of '{var_name}'",
-                    "the variable is a MarginalHSMM, for which this is not available.",
-                    suggestion="those of a MarginalHMM with the same emission",
-                )
-            )
-        event_ndim = 1 if len(kernel.emissions) > 1 else kernel.emissions[0].event_ndim
+        emissions = markov_part(kernel).emissions
+        event_ndim = 1 if len(emissions) > 1 else emissions[0].event_ndim
         self._mask = pt.tensor(
             "mask", dtype="bool", shape=(None,) * (n_times_axis + 1 - event_ndim)
         )
@@ -169,12 +162,13 @@ class _ConditionalPosterior:
     def _given_states(self, node: Any) -> Any:
         """Return the log-density of a node with the mask as well."""
         kernel, inputs = node.op.kernel, list(node.inputs)
-        at = 2 + kernel.initial_probs_given + kernel.lengths_given
-        if kernel.allowed_states_given:
+        markov = markov_part(kernel)
+        at = 2 + markov.initial_probs_given + markov.lengths_given
+        if markov.allowed_states_given:
             inputs[at] = inputs[at] & self._mask
         else:
             inputs.insert(at, self._mask)
-        given = dataclasses.replace(kernel, allowed_states_given=True)
+        given = with_markov_part(kernel, dataclasses.replace(markov, allowed_states_given=True))
         return log_density(given, *inputs, batch_ndim=node.op.batch_ndim)
 
     def __call__(self, point: dict[str, np.ndarray], mask: np.ndarray) -> tuple[float, list]:

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import ndtri
 
-from pymc_jaxdist.distributions.autoregressive import AnyEmission
+from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import DistributionError, compose_message
@@ -78,7 +78,6 @@ def one_step_log_predictive(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     densities = found.evaluate(log_predictive_densities, progressbar=progressbar)
     return found.array(densities, f"{var_name}_log_predictive")
@@ -144,7 +143,6 @@ def pseudo_residuals(
         observed=observed,
         lengths=lengths,
         data=data,
-        semi_markov=True,
     )
     predicted = found.evaluate(predicted_probs, progressbar=progressbar)
     uniform = np.random.default_rng(random_seed)

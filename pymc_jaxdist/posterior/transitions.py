@@ -2,13 +2,15 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_jaxdist.kernels import pair_probs, smoothed_probs
+from pymc_jaxdist.kernels import pair_probs
+from pymc_jaxdist.kernels.transition_counts import (
+    expected_times_and_transitions,
+    expected_transitions,
+)
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import pairs_of_states, probs_of_states
 
@@ -40,7 +42,8 @@ def pairwise_probs(
     -------
     xarray.DataArray ``(chain, draw, ..., T-1, K, K)``
         Named ``{var_name}_pairwise_probs``; the dimension ``{var_name}_step`` counts the
-        transition into t = 1, 2, ... Zero beyond the length of a ragged sequence.
+        transition into t = 1, 2, ... Zero beyond the length of a ragged sequence. In a
+        `MarginalHSMM` the diagonal says that a stay went on.
 
     References
     ----------
@@ -68,10 +71,6 @@ def pairwise_probs(
     return found.array(pairs, f"{var_name}_pairwise_probs", dims, coords, per_time=False)
 
 
-def _expected_transitions(*terms: Any) -> jax.Array:
-    return jnp.sum(pair_probs(*terms), axis=-3)
-
-
 def transition_counts(
     idata: Any,
     var_name: str,
@@ -96,7 +95,16 @@ def transition_counts(
     Returns
     -------
     xarray.DataArray ``(chain, draw, ..., K, K)``
-        One matrix per sequence, from row to column, named ``{var_name}_transition_counts``.
+        One matrix per sequence, from row to column, named ``{var_name}_transition_counts``. Off
+        the diagonal are the changes of state; in a `MarginalHSMM` the diagonal counts the times
+        at which a stay went on.
+
+    References
+    ----------
+    .. [1] Zucchini, W., MacDonald, I. L., & Langrock, R. (2016). Hidden Markov Models for Time
+       Series, 2nd ed., section 4.2. CRC Press.
+    .. [2] Guédon, Y. (2003). Estimating hidden semi-Markov chains from discrete sequences.
+       Journal of Computational and Graphical Statistics 12(3).
 
     Examples
     --------
@@ -114,7 +122,7 @@ def transition_counts(
     found = HiddenMarkovPosterior.find(
         "transition_counts", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-    of_chain = found.evaluate(_expected_transitions, progressbar=progressbar)
+    of_chain = found.evaluate(expected_transitions, progressbar=progressbar)
     counts = pairs_of_states(found, of_chain)
     return found.array(
         counts,
@@ -123,12 +131,6 @@ def transition_counts(
         found.pair_coords(),
         per_time=False,
     )
-
-
-def _occupancy(*terms: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the expected number of times in each state, and of transitions."""
-    times = jnp.sum(jnp.nan_to_num(smoothed_probs(*terms)), axis=-2)
-    return times, jnp.sum(jnp.nan_to_num(pair_probs(*terms)), axis=-3)
 
 
 def state_occupancy(
@@ -154,7 +156,7 @@ def state_occupancy(
         ``fraction``: expected share of the times spent in each state, the sequence given.
         ``stays``: expected number of stays, :math:`\sum_t P(z_t = k, z_{t-1} \ne k \mid y)`.
         ``mean_duration``: expected times in a state divided by expected stays, in times; NaN
-        where a state is never visited.
+        where a state is never visited. The last stay counts as far as it was seen.
 
     Examples
     --------
@@ -173,7 +175,7 @@ def state_occupancy(
     found = HiddenMarkovPosterior.find(
         "state_occupancy", idata, var_name, model, observed=observed, lengths=lengths, data=data
     )
-    times, pairs = found.evaluate(_occupancy, progressbar=progressbar)
+    times, pairs = found.evaluate(expected_times_and_transitions, progressbar=progressbar)
     times, pairs = probs_of_states(found, times), pairs_of_states(found, pairs)
     stays = times - np.diagonal(pairs, axis1=-2, axis2=-1)
     with np.errstate(invalid="ignore", divide="ignore"):

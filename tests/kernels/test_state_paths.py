@@ -14,6 +14,7 @@ from pymc_jaxdist.kernels import (
     sample_paths,
     viterbi,
 )
+from pymc_jaxdist.kernels.transition_counts import expected_times_and_transitions
 from tests.kernels.comparisons import assert_close, log_space_rounding
 from tests.reference import hidden_markov as reference
 from tests.strategies import ENUMERABLE, problems
@@ -21,6 +22,7 @@ from tests.strategies import ENUMERABLE, problems
 most_probable, pairs = jax.jit(viterbi), jax.jit(pair_probs)
 one_ahead, densities = jax.jit(predicted_probs), jax.jit(log_predictive_densities)
 drawn = jax.jit(sample_paths)
+counts = jax.jit(expected_times_and_transitions)
 
 
 def rows(problem, array, event_ndim):
@@ -44,6 +46,24 @@ def test_viterbi_finds_the_most_probable_of_all_paths(problem):
             assert abs(joint[tuple(found[:end].tolist())] - expected) <= tolerance
         else:
             assert (found == -1).all()
+
+
+@given(problems(ENUMERABLE))
+def test_counts_equal_enumeration(problem):
+    times, transitions = counts(*problem)
+    both = zip(rows(problem, times, 1), rows(problem, transitions, 2), strict=True)
+    for (in_states, (ll, start, matrix)), (between, _) in both:
+        if len(ll) == 0:
+            assert (in_states == 0).all()
+            assert (between == 0).all()
+            continue
+        total, occupancies, pairs_of_each = reference.brute_force(ll, start, matrix)
+        if total == -np.inf:
+            assert np.isnan(in_states).all()
+            assert np.isnan(between).all()
+        else:
+            assert_close(in_states, occupancies.sum(axis=0), 1e-11)
+            assert_close(between, pairs_of_each.sum(axis=0), 1e-11)
 
 
 @given(problems(ENUMERABLE))

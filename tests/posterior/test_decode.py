@@ -125,8 +125,25 @@ def test_data_that_are_not_there_are_refused(model, idata):
 
 def test_many_draws_are_decoded_block_by_block(model, idata, monkeypatch):
     whole = pmj.decode_states(idata, "y", model=model)
-    monkeypatch.setattr("pymc_jaxdist.posterior.hidden_markov_posterior.MOST_DRAWS_PER_BLOCK", 4)
+    monkeypatch.setattr("pymc_jaxdist.posterior.blocks_of_draws.MOST_DRAWS_PER_BLOCK", 4)
     assert_allclose(pmj.decode_states(idata, "y", model=model), whole, rtol=1e-14)
+
+
+def test_progress_is_shown_over_blocks_of_draws(model, idata, monkeypatch):
+    shown = []
+
+    def track(blocks, description, **_):
+        shown.append((description, len(blocks)))
+        return blocks
+
+    monkeypatch.setattr("pymc_jaxdist.posterior.blocks_of_draws.track", track)
+    pmj.decode_states(idata, "y", model=model)
+    assert not shown  # a single block
+    monkeypatch.setattr("pymc_jaxdist.posterior.blocks_of_draws.MOST_DRAWS_PER_BLOCK", 4)
+    pmj.decode_states(idata, "y", model=model, progressbar=False)
+    assert not shown
+    pmj.decode_states(idata, "y", model=model)
+    assert shown == [("decode_states of 'y'", 3)]
 
 
 def test_a_minibatch_is_refused(idata):

@@ -1,5 +1,7 @@
 """The states of a hidden semi-Markov model after sampling."""
 
+import itertools
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -8,8 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.errors import ParameterError
-from tests.reference.hidden_semi_markov import segmentations, segments_log_likelihood
+from tests.reference.hidden_semi_markov import marginals, segmentations, segments_log_likelihood
 
 Y = np.array([[0.1, 4.2, np.nan, 5.3], [5.1, 0.2, 0.1, 0.0]])
 MATRIX = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -62,12 +63,6 @@ def test_smoothed_probabilities_are_ratios_of_likelihoods(model, idata):
                         probs.values[0, draw, site, t, k], np.exp(own - total), atol=1e-12
                     )
     assert np.isnan(probs.values[0, :, 1, 3]).all()
-
-
-def test_what_is_not_available_says_so(model, idata):
-    for function in (pmj.pairwise_probs, pmj.transition_counts, pmj.state_occupancy):
-        with pytest.raises(ParameterError, match="is a MarginalHSMM, for which this is not"):
-            function(idata, "y", model=model)
 
 
 def sequence_of(idata, draw, site):
@@ -132,3 +127,61 @@ def test_forecasts_know_how_long_the_last_stay_has_been(model, idata):
         at = {"site": 1, "step": h - 1}
         assert_allclose(future["state_probs"].isel(at).values[0, :, 1], share, atol=1e-12)
         assert_allclose((future["path"].isel(at) == 1).mean(), share, atol=0.05)
+
+
+def test_transitions_and_stays_are_those_of_all_segmentations(model, idata):
+    pairs = pmj.pairwise_probs(idata, "y", model=model)
+    counts = pmj.transition_counts(idata, "y", model=model)
+    occupancy = pmj.state_occupancy(idata, "y", model=model)
+    assert pairs.dims == ("chain", "draw", "site", "y_step", "state", "to_state")
+    assert counts.dims == ("chain", "draw", "site", "state", "to_state")
+    for draw in range(2):
+        for site, length in enumerate([4, 3]):
+            sequence = sequence_of(idata, draw, site)
+            _, states, expected = marginals(*sequence)
+            at = {"chain": 0, "draw": draw, "site": site}
+            assert_allclose(pairs.isel(at)[: length - 1], expected, atol=1e-12)
+            assert_allclose(pairs.isel(at)[length - 1 :], 0)
+            assert_allclose(counts.isel(at), expected.sum(axis=0), atol=1e-12)
+            candidates = list(segmentations(*sequence))
+            total = np.logaddexp.reduce([log_p for _, log_p in candidates])
+            stays = np.zeros(2)
+            for path, log_p in candidates:
+                entered = [path[0], *(b for a, b in itertools.pairwise(path) if a != b)]
+                np.add.at(stays, entered, np.exp(log_p - total))
+            own = occupancy.isel(at)
+            assert_allclose(own["fraction"], states.mean(axis=0), atol=1e-12)
+            assert_allclose(own["stays"], stays, atol=1e-12)
+            assert_allclose(own["mean_duration"], states.sum(axis=0) / stays)
+
+
+def test_predictions_and_residuals_are_those_of_sequences_without_an_end(model, idata):
+    """Probabilities of the next state, and what they make of the next value."""
+    predicted = pmj.decode_states(idata, "y", "predicted", model=model).values
+    residuals = pmj.pseudo_residuals(idata, "y", model=model).values
+    for draw in range(2):
+        mu = idata["posterior"]["mu"].values[0, draw]
+        for site, length in enumerate([4, 3]):
+            ll, *rest = sequence_of(idata, draw, site)
+            for t in range(length):
+                unseen = np.vstack([ll[:t], np.zeros((1, 2))])
+                _, states, _ = marginals(unseen, *rest)
+                assert_allclose(predicted[0, draw, site, t], states[-1], atol=1e-12)
+                cdf = states[-1] @ stats.norm.cdf(Y[site, t], mu, 1.0)
+                expected = stats.norm.ppf(cdf)  # NaN of a missing value
+                assert_allclose(residuals[0, draw, site, t], expected, atol=1e-9)
+    assert np.isnan(predicted[0, :, 1, 3]).all()
+    assert np.isnan(residuals[0, :, 1, 3]).all()
+
+
+def test_imputations_have_the_mixture_of_the_smoothed_states(model, idata):
+    one = idata["posterior"].isel(draw=[0] * 2000).assign_coords(draw=np.arange(2000))
+    complete = pmj.impute({"posterior": one}, "y", model=model, random_seed=2).values[0]
+    seen = ~np.isnan(Y) & (np.arange(T) < np.array([[4], [3]]))
+    assert (complete[:, seen] == Y[seen]).all()
+    assert np.isnan(complete[:, 1, 3]).all()
+    _, states, _ = marginals(*sequence_of(idata, 0, 0))
+    mu = idata["posterior"]["mu"].values[0, 0]
+    expected = states[2] @ stats.norm.cdf(3.0, mu, 1.0)
+    assert_allclose((complete[:, 0, 2] <= 3.0).mean(), expected, atol=0.05)
+    assert_allclose(complete[:, 0, 2].mean(), states[2] @ mu, atol=0.25)

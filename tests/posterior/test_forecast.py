@@ -112,6 +112,23 @@ def test_one_step_densities_sum_to_the_log_likelihood(model, idata):
     assert_allclose(densities.values[:, :, 0, 2], 0, atol=1e-14)  # a missing day
 
 
+def test_what_came_later_is_predicted_from_what_was_known():
+    """Leave-future-out: draws given the first values, densities of all."""
+    rates = np.array([[1.0, 6.0], [2.0, 5.0], [0.5, 9.0]])
+    y = np.array([1.0, 0.0, 7.0, 4.0, 2.0, 8.0])
+    with pm.Model() as model:
+        rate = pm.Exponential("rate", 1.0, shape=2)
+        pmj.MarginalHMM("y", pm.Poisson.dist(rate), MATRIX, observed=y[:4])
+    draws = xr.Dataset({"rate": (("chain", "draw", "k"), rates[None])})
+    idata = {"posterior": draws.assign_coords(chain=[0], draw=np.arange(3))}
+    terms = pmj.one_step_log_predictive(idata, "y", model=model, observed=y).values[0]
+    start = reference.stationary_distribution(MATRIX)
+    for of_draw, own in zip(terms, rates, strict=True):
+        ll = stats.poisson.logpmf(y[:, None], own)
+        whole, known = (float(reference.log_likelihood(x, start, MATRIX)) for x in (ll, ll[:4]))
+        assert_allclose(of_draw[4:].sum(), whole - known, rtol=1e-12)
+
+
 def test_pseudo_residuals_are_normal_quantiles_of_the_forecast(model, idata):
     residuals = pmj.pseudo_residuals(idata, "y", model=model)
     for chain, draw in DRAWS:

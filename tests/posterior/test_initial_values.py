@@ -79,6 +79,25 @@ def test_states_that_cannot_follow_one_another_say_so():
         pmj.initial_values("y", model=model)
 
 
+def test_a_semi_markov_model_starts_from_stays_as_long_as_those_in_the_data():
+    rng = np.random.default_rng(2)
+    further, levels = np.array([4.0, 12.0]), np.array([0.0, 5.0])
+    stays = 1 + rng.poisson(np.tile(further, 20))
+    path = np.repeat(np.tile([0, 1], 20), stays)
+    y = rng.normal(levels[path], 1.0)
+    y[[30, 31]] = np.nan
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0.0, 5.0, shape=2)
+        rate = pm.Gamma("rate", 2.0, 0.2, shape=2)
+        pmj.MarginalHSMM(
+            "y", pm.Normal.dist(mu, 1.0), 1 - np.eye(2), pm.Poisson.dist(rate), observed=y
+        )
+    start = pmj.initial_values("y", model=model, random_seed=1)
+    assert_allclose(start["mu"], levels, atol=0.3)
+    means = np.array([stays[::2].mean(), stays[1::2].mean()])
+    assert_allclose(1 + start["rate"], means, rtol=0.15)
+
+
 def test_known_states_number_the_clusters():
     y = np.array([9.0, 8.9, 0.1, 0.0, 9.1, 0.2, 0.1])
     with pm.Model() as model:

@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.errors import DistributionError
 from tests.reference.remembered_states import (
     autoregressive_paths,
     order_two_paths,
@@ -135,11 +134,6 @@ def test_residuals_leave_out_what_is_conditioned_on(hamilton):
     assert_allclose(residuals[1], stats.norm.ppf(cdf), atol=1e-10)
     densities = pmj.one_step_log_predictive(draws_of(MU), "y", model=hamilton)
     assert_allclose(densities.sum(), total_and_occupancies(paths_of("hamilton"), 5, 2)[0])
-
-
-def test_an_autoregression_is_not_imputed(hamilton):
-    with pytest.raises(DistributionError, match="depend on those after them"):
-        pmj.impute(draws_of(MU), "y", model=hamilton)
 
 
 def test_residuals_of_order_two_average_over_the_present_state(order_two):

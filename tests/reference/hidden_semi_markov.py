@@ -63,5 +63,26 @@ def segmentations(ll, start, matrix, probs, survival):
                         yield (k,) * d + path, own + onward + log_p
 
     for k in range(states):
-        for path, log_p in from_here(0, k):
-            yield path, np.log(start[k]) + log_p
+        if start[k] > 0:
+            for path, log_p in from_here(0, k):
+                yield path, np.log(start[k]) + log_p
+
+
+def marginals(ll, start, matrix, probs, survival):
+    """Log-likelihood, probabilities (T, K) of states and (T-1, K, K) of pairs, from all paths.
+
+    Probabilities are NaN if no path is possible.
+    """
+    steps, states = ll.shape
+    with np.errstate(divide="ignore"):
+        paths, log_joint = zip(*segmentations(ll, start, matrix, probs, survival), strict=True)
+    log_joint = np.array(log_joint)
+    top = log_joint.max()
+    occupancies, pairs = np.zeros((steps, states)), np.zeros((steps - 1, states, states))
+    if top == -np.inf:
+        return top, occupancies + np.nan, pairs + np.nan
+    total = top + np.log(np.exp(log_joint - top).sum())
+    for path, weight in zip(paths, np.exp(log_joint - total), strict=True):
+        occupancies[range(steps), path] += weight
+        pairs[range(steps - 1), path[:-1], path[1:]] += weight
+    return total, occupancies, pairs

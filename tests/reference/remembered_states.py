@@ -58,3 +58,31 @@ def total_and_occupancies(paths, steps, states):
     for path, weight in zip(paths, np.exp(np.array(log_joint) - total), strict=True):
         occupancies[range(steps), path] += weight
     return float(total), occupancies
+
+
+def conditional_of_missing_values(y, path, phi, mean, location, scale):
+    """Mean and covariance of the missing values of an AR(p), given its path and the others.
+
+    By the joint normal distribution of all values after the first p, which must be there. `phi` is
+    (K, p), all others (K,).
+    """
+    steps, order = len(y), phi.shape[1]
+    path = np.asarray(path)
+    # Innovations e = A (y - mean), and y[:p] given: the others are A_2^-1 (e - A_1 y_1).
+    weights = np.zeros((steps - order, steps))
+    for row, t in enumerate(range(order, steps)):
+        weights[row, t] = 1
+        for lag in range(1, order + 1):
+            weights[row, t - lag] = -phi[path[t], lag - 1]
+    level = mean[path]
+    inverse = np.linalg.inv(weights[:, order:])
+    given = location[path[order:]] - weights[:, :order] @ (y[:order] - level[:order])
+    expected = level[order:] + inverse @ given
+    covariance = inverse @ np.diag(scale[path[order:]] ** 2) @ inverse.T
+    absent = np.isnan(y[order:])
+    gain = covariance[np.ix_(absent, ~absent)] @ np.linalg.inv(covariance[np.ix_(~absent, ~absent)])
+    surprise = y[order:][~absent] - expected[~absent]
+    return (
+        expected[absent] + gain @ surprise,
+        covariance[np.ix_(absent, absent)] - gain @ covariance[np.ix_(~absent, absent)],
+    )

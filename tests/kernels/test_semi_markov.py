@@ -1,0 +1,127 @@
+"""Hidden semi-Markov kernels against enumeration of every way to cut a sequence into stays."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood, semi_markov_smoothed_probs
+from pymc_jaxdist.kernels.semi_markov_counts import (
+    semi_markov_expected_times_and_transitions,
+    semi_markov_pair_probs,
+)
+from pymc_jaxdist.kernels.semi_markov_paths import semi_markov_log_filter, semi_markov_viterbi
+from tests.reference.hidden_semi_markov import marginals, segmentations
+
+#: Times, states, longest stay. Few, because each compiles.
+SHAPES = ((6, 2, 6), (5, 3, 3))
+N = 2
+
+
+class Problem(NamedTuple):
+    log_likelihoods: np.ndarray
+    initial_probs: np.ndarray
+    transition_matrix: np.ndarray
+    log_durations: np.ndarray
+    log_survival: np.ndarray
+    lengths: np.ndarray
+
+    def sequences(self):
+        """Give the arguments of the reference, padding cut off."""
+        for n, length in enumerate(self.lengths):
+            probs, survival = np.exp(self.log_durations[n]), np.exp(self.log_survival[n])
+            # A stay that is longer than the longest one is impossible.
+            wider = ((0, 0), (0, self.log_likelihoods.shape[1]))
+            yield (
+                self.log_likelihoods[n, :length],
+                self.initial_probs,
+                self.transition_matrix,
+                np.pad(probs, wider),
+                np.pad(survival, wider),
+            )
+
+
+def _thinned(rng, shape, zeros):
+    """Draw probabilities of which some, but not all, are zero."""
+    probs = rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
+    probs = probs * (rng.random(shape) > zeros) + 1e-3 * np.eye(shape[-1])[0]
+    return probs / probs.sum(axis=-1, keepdims=True)
+
+
+@st.composite
+def problems(draw):
+    steps, states, longest = draw(st.sampled_from(SHAPES))
+    zeros = draw(st.sampled_from([0.0, 0.0, 0.4]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    ll = rng.normal(scale=draw(st.sampled_from([0.1, 3.0, 30.0])), size=(N, steps, states))
+    ll[rng.random(ll.shape) < zeros / 4] = -np.inf
+    start = _thinned(rng, (states,), zeros)
+    # Rows over the other states: one of them is always possible.
+    matrix = np.zeros((states, states))
+    matrix[~np.eye(states, dtype=bool)] = _thinned(rng, (states, states - 1), zeros).ravel()
+    # Where they may go beyond the end of the sequence, a stay may outlast it.
+    durations = _thinned(rng, (N, states, longest + (longest == steps)), zeros)
+    survival = durations[..., ::-1].cumsum(axis=-1)[..., ::-1][..., :longest]
+    with np.errstate(divide="ignore"):
+        logs = np.log(durations[..., :longest]), np.log(survival)
+    return Problem(ll, start, matrix, *logs, rng.integers(1, steps + 1, size=N))
+
+
+@jax.jit
+def given_everything(*problem):
+    return (
+        semi_markov_log_likelihood(*problem),
+        semi_markov_smoothed_probs(*problem),
+        semi_markov_pair_probs(*problem),
+        semi_markov_expected_times_and_transitions(*problem),
+        semi_markov_viterbi(*problem),
+    )
+
+
+one_ahead = jax.jit(semi_markov_log_filter)
+
+
+@given(problems())
+def test_what_is_known_given_the_whole_sequence(problem):
+    log_lik, smoothed, pairs, (times, transitions), best = given_everything(*problem)
+    for n, arguments in enumerate(problem.sequences()):
+        steps = len(arguments[0])
+        total, occupancies, of_pairs = marginals(*arguments)
+        assert_allclose(log_lik[n], total, rtol=1e-12, atol=1e-12)
+        assert_allclose(smoothed[n, :steps], occupancies, atol=1e-12)
+        assert np.isnan(smoothed[n, steps:]).all()
+        assert_allclose(pairs[n, : steps - 1], of_pairs, atol=1e-12)
+        if total == -np.inf:
+            assert (best.path[n] == -1).all()
+            continue
+        assert (np.asarray(pairs)[n, steps - 1 :] == 0).all()
+        assert_allclose(times[n], occupancies.sum(axis=0), atol=1e-11)
+        assert_allclose(transitions[n], of_pairs.sum(axis=0), atol=1e-11)
+        with np.errstate(divide="ignore"):
+            joint = dict(segmentations(*arguments))
+        assert_allclose(best.log_prob[n], max(joint.values()), rtol=1e-12, atol=1e-12)
+        path = tuple(np.asarray(best.path)[n, :steps].tolist())
+        assert_allclose(joint[path], max(joint.values()), rtol=1e-12, atol=1e-12)
+
+
+@given(problems())
+def test_what_is_known_as_the_sequence_goes_on(problem):
+    """Of shorter sequences; of the next state, that of a sequence whose end is not observed."""
+    found = one_ahead(*problem)
+    for n, (ll, *rest) in enumerate(problem.sequences()):
+        before = 0.0
+        for t in range(len(ll)):
+            total, occupancies, _ = marginals(ll[: t + 1], *rest)
+            unseen = np.concatenate([ll[:t], np.zeros((1, ll.shape[1]))])
+            if before == -np.inf:
+                break
+            _, next_states, _ = marginals(unseen, *rest)
+            assert_allclose(np.exp(found.log_predicted[n, t]), next_states[-1], atol=1e-12)
+            assert_allclose(found.log_density[n, t], total - before, rtol=1e-11, atol=1e-11)
+            if total > -np.inf:
+                assert_allclose(np.exp(found.log_filtered[n, t]), occupancies[-1], atol=1e-12)
+            before = total
+        assert np.isnan(found.log_density[n, len(ll) :]).all()
