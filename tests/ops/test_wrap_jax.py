@@ -130,3 +130,14 @@ def test_errors_name_what_went_wrong():
         pmj.jax_function(np.exp)(pt.dvector())
     with pytest.raises(jax.errors.TracerArrayConversionError):
         wrap_jax(np.exp)(pt.tensor("x", shape=(5,)))
+
+
+def test_a_function_without_reverse_mode():
+    def doubled_until_large(x):
+        return jax.lax.while_loop(lambda x: x < 10, lambda x: 2 * x, x)
+
+    x = pt.dscalar("x")
+    ours = pmj.jax_function(doubled_until_large, derivatives="forward")
+    assert_allclose(pt.grad(ours(x), x).eval({x: 3.0}), 4.0)
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+        pt.grad(wrap_jax(doubled_until_large)(x), x).eval({x: 3.0})
