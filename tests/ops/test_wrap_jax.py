@@ -140,4 +140,4 @@ def test_a_function_without_reverse_mode():
     ours = pmj.jax_function(doubled_until_large, derivatives="forward")
     assert_allclose(pt.grad(ours(x), x).eval({x: 3.0}), 4.0)
     with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
-        pt.grad(wrap_jax(doubled_until_large)(x), x).eval({x: 3.0})
+        pt.grad(wrap_jax(doubled_until_large)(x), x).eval({x: 3.0}, mode=FAST)
