@@ -35,7 +35,7 @@ class JaxFunction(KernelOp, ForwardModeOp):
     def __init__(self, function: Flat) -> None:
         self.function = function
 
-    in_one_piece = False
+    in_one_piece = None
 
     @cached_property
     def compiled(self) -> Any:

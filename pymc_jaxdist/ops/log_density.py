@@ -46,7 +46,7 @@ class KernelOp(VersionedOp):
         raise NotImplementedError
 
     @property
-    def in_one_piece(self) -> bool:
+    def in_one_piece(self) -> bool | None:
         """Whether the kernel asks to be compiled in one piece; see `PackedCall`."""
         return getattr(self.kernel, "in_one_piece", False)
 

@@ -49,10 +49,11 @@ class PackedCall:
     inputs : sequence of jax.ShapeDtypeStruct
     stay : tuple of int
         Positions of the inputs that are on the device, and stay there.
-    in_one_piece : bool
+    in_one_piece : bool or None
         Whether to compile the function as the body of a loop of one turn. XLA makes one piece of
         code of such a body if its arrays are small, instead of a hundred pieces between which it
-        manages memory and threads.
+        manages memory and threads. None: if it has loops of unknown length, as differential
+        equations have, and no matrix products outside them, for which XLA has faster code.
 
     Examples
     --------
@@ -64,9 +65,16 @@ class PackedCall:
     """
 
     def __init__(
-        self, function: Callable, inputs: Sequence[Any], stay: tuple[int, ...], in_one_piece: bool
+        self,
+        function: Callable,
+        inputs: Sequence[Any],
+        stay: tuple[int, ...],
+        in_one_piece: bool | None,
     ) -> None:
-        outputs = jax.eval_shape(function, *inputs)
+        jaxpr, outputs = jax.make_jaxpr(function, return_shape=True)(*inputs)
+        if in_one_piece is None:
+            outside = _primitives(jaxpr)
+            in_one_piece = "while" in outside and "dot_general" not in outside
 
         def is_packed(x: Any) -> bool:
             return x.dtype == np.float64 and x.size <= LARGEST_PACKED
@@ -138,6 +146,22 @@ class PackedCall:
         return call
 
 
+def _primitives(jaxpr: Any) -> set[str]:
+    """Return what a traced function, and the functions it calls, do outside loops."""
+    found = set()
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        found.add(equation.primitive.name)
+        if equation.primitive.name not in ("while", "scan"):
+            for parameter in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr):
+                if _is_jaxpr(parameter):
+                    found |= _primitives(parameter)
+    return found
+
+
+def _is_jaxpr(x: Any) -> bool:
+    return hasattr(x, "eqns")
+
+
 def _as_a_loop(function: Callable) -> Callable:
     """Return a function as the body of a loop of one turn, which XLA cannot know to be one."""
 
@@ -160,7 +184,7 @@ def packed_call(
     shapes: tuple[tuple[int, ...], ...],
     dtypes: tuple[Any, ...],
     stay: tuple[int, ...],
-    in_one_piece: bool,
+    in_one_piece: bool | None,
 ) -> PackedCall:
     """Return the call of a compiled function, always the same for the same arguments."""
     structs = [jax.ShapeDtypeStruct(*x) for x in zip(shapes, dtypes, strict=True)]
