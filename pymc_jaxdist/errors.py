@@ -18,6 +18,7 @@ __all__ = [
     "ParameterError",
     "PrecisionError",
     "ShapeError",
+    "SizeError",
     "compose_message",
 ]
 
@@ -52,6 +53,10 @@ class ForkedProcessError(JaxDistError, RuntimeError):
 
 class PrecisionError(JaxDistError, RuntimeError):
     """JAX would compute in single precision although double precision was promised."""
+
+
+class SizeError(JaxDistError, MemoryError):
+    """One evaluation would need more memory than there is."""
 
 
 def compose_message(

@@ -510,3 +510,26 @@ def test_data_and_times_can_be_exchanged():
     with model:
         pm.set_data({"times": np.array([0.5, 1, 3]), "data": np.zeros(3)})
     assert_allclose(logp(point), norm(np.exp([-0.5, -1, -3]), 0.1).logpdf(0.0), atol=1e-5)
+
+
+def test_subjects_that_differ_in_their_data_alone():
+    """Repetitions of an experiment: one solution, observed three times."""
+    data = np.array([[0.4, 0.1], [0.3, 0.2], [0.5, 0.1]])
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        sigma = pm.HalfNormal("sigma")
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0],
+            times=[1.0, 2.0],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, sigma),
+            observed=data,
+            **FAST_SOLVER,
+        )
+    point = {"rate_log__": np.array(0.0), "sigma_log__": np.log(0.2)}
+    expected = norm(np.exp([-1.0, -2.0]), 0.2).logpdf(data)
+    assert_allclose(compiled(model)[0](point), expected, atol=1e-6)
+    check_gradient(model, point)
