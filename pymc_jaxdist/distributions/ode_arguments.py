@@ -20,8 +20,10 @@ from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Argument, Equation, Structure
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
+from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
+from pymc_jaxdist.ops.by_value import ByValue
 
-__all__ = ["PreparedEquation", "prepare_equation"]
+__all__ = ["PreparedEquation", "by_value", "prepare_equation"]
 
 
 class PreparedEquation(NamedTuple):
@@ -122,7 +124,7 @@ def prepare_equation(
             batched = leaf.type.ndim > 1  # times of events and inputs: (..., K)
         arguments.append(Argument(batched, floating and _moves(leaf)))
     equation = Equation(
-        vector_field=vector_field,
+        vector_field=_field_by_value(where, vector_field),
         state_names=names,
         structure=Structure(structure),
         arguments=tuple(arguments),
@@ -135,7 +137,7 @@ def prepare_equation(
         events=tuple(specs),
         kinks=kinks,
         run_in=run_in(where, events),
-        observe=checks.observed_states(where, observe, names, n_states),
+        observe=by_value(where, checks.observed_states(where, observe, names, n_states)),
     )
     cores = [
         (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)
@@ -148,6 +150,24 @@ def prepare_equation(
     if callable(observe) and seen_shape != (n_states,):
         seen_names = None
     return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
+
+
+def by_value(where: str, function: Any) -> Any:
+    """Return a function that equals any other with the same code; anything else as it is.
+
+    A cell that runs again makes its functions anew, and they must not be compiled anew.
+    """
+    if not callable(function) or isinstance(function, ByValue):
+        return function
+    return ByValue(function, where)
+
+
+def _field_by_value(where: str, vector_field: Any) -> Any:
+    if isinstance(vector_field, LinearODE):  # solved by another method, and so known by its type
+        return LinearODE(
+            by_value(where, vector_field.matrix), by_value(where, vector_field.constant)
+        )
+    return by_value(where, vector_field)
 
 
 def _kinks(where: str, params: Any) -> tuple[int, ...]:

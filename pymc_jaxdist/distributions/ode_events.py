@@ -11,6 +11,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.events import DoseEvent, JumpEvent
+from pymc_jaxdist.ops.by_value import ByValue
 
 __all__ = ["Doses", "Jumps", "event_leaves", "run_in"]
 
@@ -117,7 +118,7 @@ def event_leaves(
                 raise ParameterError(
                     compose_message(where, "the function of Jumps must be callable.")
                 )
-            specs.append(JumpEvent(event.function, position))
+            specs.append(JumpEvent(ByValue(event.function, where), position))
             leaves.append(_times(where, event.times, t0))
         elif isinstance(event, Doses):
             state = _state(where, event.state, n_states, names)

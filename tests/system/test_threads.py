@@ -15,7 +15,7 @@ from pymc_jaxdist import MarginalHMM
 from pymc_jaxdist.ops import LogDensity
 from tests.system.small_model import simulated
 
-N_THREADS, N_CALLS = 8, 200
+N_THREADS, N_CALLS = 8, 1000
 
 
 @pytest.fixture(scope="module")
