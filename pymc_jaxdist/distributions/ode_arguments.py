@@ -182,7 +182,12 @@ def _kinks(where: str, params: Any) -> tuple[int, ...]:
         value = known_value(pt.as_tensor_variable(part.times))
         if value is not None and not (np.diff(value, axis=-1) > 0).all():
             raise ParameterError(
-                compose_message(where, "times of an interpolated input must increase.")
+                compose_message(
+                    where,
+                    "times of an interpolated input must increase.",
+                    got=np.array2string(np.asarray(value), threshold=6),
+                    suggestion="sort times and values by time, and leave out repetitions",
+                )
             )
         position += 2
     return tuple(kinks)

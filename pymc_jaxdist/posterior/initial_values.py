@@ -16,7 +16,6 @@ from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import viterbi
-from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
 from pymc_jaxdist.ops import LogDensity, log_density
 from pymc_jaxdist.posterior.clustering import cluster_observations, features_of
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
@@ -137,14 +136,6 @@ class _ConditionalPosterior:
         self.variables = model.continuous_value_vars
         n_times_axis = model.named_vars[var_name].type.ndim
         total = model.logp(jacobian=False)
-        if not isinstance(kernel, HiddenMarkovLogLikelihood):
-            raise ParameterError(
-                compose_message(
-                    f"initial_values of '{var_name}'",
-                    "the variable is a MarginalHSMM, for which this is not available.",
-                    suggestion="those of a MarginalHMM with the same emission",
-                )
-            )
         event_ndim = 1 if len(kernel.emissions) > 1 else kernel.emissions[0].event_ndim
         self._mask = pt.tensor(
             "mask", dtype="bool", shape=(None,) * (n_times_axis + 1 - event_ndim)

@@ -13,7 +13,7 @@ from tests.contract import graphs
 from tests.contract.registry import ENTRIES
 from tests.distributions.compiled import FAST
 
-__all__ = ["build", "log_densities", "log_density_op", "model"]
+__all__ = ["build", "compiled_kernel", "log_densities", "log_density_op", "model"]
 
 
 def build(name: str, units: slice = slice(None)) -> pm.Model:
@@ -57,3 +57,10 @@ def log_density_op(model: pm.Model) -> LogDensity:
     total: Any = model.logp()
     nodes = [v.owner for v in ancestors([pt.as_tensor(total)]) if v.owner is not None]
     return next(node.op for node in nodes if isinstance(node.op, LogDensity))
+
+
+def compiled_kernel(function: Any) -> Any:
+    """Return the compiled JAX function inside a compiled PyTensor function."""
+    nodes = function.maker.fgraph.toposort()
+    (op,) = (node.op for node in nodes if isinstance(node.op, LogDensity))
+    return op.compiled

@@ -1,4 +1,4 @@
-"""A cell that builds a model, run again and again, compiles nothing new and leaves nothing behind."""
+"""A cell that builds a model, run again and again, compiles nothing new and leaves no trace."""
 
 import gc
 

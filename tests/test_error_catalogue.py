@@ -1,0 +1,79 @@
+"""Every message of the package is in the catalogue with an input, and the page shows its text."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pymc_jaxdist.errors import JaxDistError
+from tests.error_catalogue import CATALOGUE, PACKAGE, PAGE, observe, page
+
+#: Guards that no distribution of the supported PyMC versions reaches, with what would.
+UNREACHED = {
+    "its log-density depends on a random draw.": "a PyMC density that draws within itself",
+}
+
+
+class Site(NamedTuple):
+    """A call that lays out a message."""
+
+    file: str
+    first: int
+    last: int
+    problem: str
+
+
+def sites():
+    """Return every call of `compose_message` in the package."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "compose_message":
+                file = path.relative_to(PACKAGE).as_posix()
+                problem = getattr(node.args[1], "value", "")
+                found.append(Site(file, node.lineno, node.end_lineno, problem))
+    return found
+
+
+@cache
+def raised(name):
+    return observe(CATALOGUE[name])
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_mistake_is_a_named_error_in_the_template(name):
+    found = raised(name)
+    assert found is not None, "nothing was raised"
+    first, *rest = str(found.error).splitlines()
+    assert isinstance(found.error, JaxDistError | NotImplementedError)
+    assert ": " in first
+    assert first.rstrip().endswith(".")
+    assert rest, "no line says what was found or what to do"
+    assert all(line.startswith(("  got ", "  expected ", "  try ", " ")) for line in rest)
+    assert "Traced<" not in str(found.error)
+    assert "object at 0x" not in str(found.error)
+
+
+def test_there_are_enough():
+    assert len(CATALOGUE) >= 60
+
+
+def test_every_message_of_the_package_is_in_the_catalogue():
+    reached = [
+        (Path(one.file).relative_to(PACKAGE).as_posix(), one.line)
+        for one in map(raised, CATALOGUE)
+        if one is not None and Path(one.file).is_relative_to(PACKAGE)
+    ]
+    missing = [
+        f"{site.file}:{site.first}"
+        for site in sites()
+        if site.problem not in UNREACHED
+        and not any(file == site.file and site.first <= line <= site.last for file, line in reached)
+    ]
+    assert missing == []
+
+
+def test_the_page_shows_every_message():
+    assert PAGE.read_text(encoding="utf-8") == page()
