@@ -12,6 +12,7 @@ found, what was expected, what to do instead::
 __all__ = [
     "DataError",
     "DistributionError",
+    "DrawsError",
     "ForkedProcessError",
     "FunctionError",
     "JaxDistError",
@@ -45,6 +46,10 @@ class DistributionError(JaxDistError, TypeError):
 
 class FunctionError(JaxDistError, TypeError):
     """A function that must run in JAX does not, or returns something else than it should."""
+
+
+class DrawsError(JaxDistError, NotImplementedError):
+    """Random draws were asked for of a distribution that has none."""
 
 
 class ForkedProcessError(JaxDistError, RuntimeError):

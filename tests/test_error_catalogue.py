@@ -10,11 +10,6 @@ import pytest
 from pymc_jaxdist.errors import JaxDistError
 from tests.error_catalogue import CATALOGUE, PACKAGE, PAGE, observe, page
 
-#: Guards that no distribution of the supported PyMC versions reaches, with what would.
-UNREACHED = {
-    "its log-density depends on a random draw.": "a PyMC density that draws within itself",
-}
-
 
 class Site(NamedTuple):
     """A call that lays out a message."""
@@ -22,7 +17,6 @@ class Site(NamedTuple):
     file: str
     first: int
     last: int
-    problem: str
 
 
 def sites():
@@ -32,8 +26,7 @@ def sites():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "compose_message":
                 file = path.relative_to(PACKAGE).as_posix()
-                problem = getattr(node.args[1], "value", "")
-                found.append(Site(file, node.lineno, node.end_lineno, problem))
+                found.append(Site(file, node.lineno, node.end_lineno))
     return found
 
 
@@ -47,7 +40,7 @@ def test_a_mistake_is_a_named_error_in_the_template(name):
     found = raised(name)
     assert found is not None, "nothing was raised"
     first, *rest = str(found.error).splitlines()
-    assert isinstance(found.error, JaxDistError | NotImplementedError)
+    assert isinstance(found.error, JaxDistError)
     assert ": " in first
     assert first.rstrip().endswith(".")
     assert rest, "no line says what was found or what to do"
@@ -69,11 +62,21 @@ def test_every_message_of_the_package_is_in_the_catalogue():
     missing = [
         f"{site.file}:{site.first}"
         for site in sites()
-        if site.problem not in UNREACHED
-        and not any(file == site.file and site.first <= line <= site.last for file, line in reached)
+        if not any(file == site.file and site.first <= line <= site.last for file, line in reached)
     ]
     assert missing == []
 
 
+def without_details(text):
+    """Leave out what was found and expected, which quotes JAX and NumPy of this version."""
+    return [line for line in text.splitlines() if not line.startswith("  ")]
+
+
 def test_the_page_shows_every_message():
-    assert PAGE.read_text(encoding="utf-8") == page()
+    by_mistake = {id(mistake): name for name, mistake in CATALOGUE.items()}
+
+    def error_of(mistake):
+        return raised(by_mistake[id(mistake)]).error
+
+    written = PAGE.read_text(encoding="utf-8")
+    assert without_details(written) == without_details(page(error_of))

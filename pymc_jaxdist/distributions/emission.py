@@ -197,7 +197,13 @@ class EmissionDistribution:
         graph = FunctionGraph(list(inputs), [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape
-            rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
+            # Not folded: a draw with a constant generator would become a constant itself.
+            rewrite_graph(
+                graph,
+                include=("ShapeOpt", "canonicalize"),
+                exclude=("constant_folding", "topo_constant_folding"),
+                clone=False,
+            )
         if any(_is_random(output) for node in graph.apply_nodes for output in node.outputs):
             raise DistributionError(
                 compose_message(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pymc as pm
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -173,10 +174,10 @@ def solutions(full: bool) -> Measured:
         states, _ = test_solve.truth(name)
         start = problems.inputs(case)
         (_, solution), _ = test_solve.weighted(name, methods, reverse)(start.y0, start.theta, 1.0)
-        scale = np.abs(states).max(axis=0)
-        error = np.abs(np.asarray(solution.states[0]) - states) / scale
+        requested = 1e-10 + 1e-8 * np.abs(states).max(axis=0)
+        error = np.abs(np.asarray(solution.states[0]) - states) / requested
         label = " then ".join(type(method).__name__ for method in methods)
-        yield f"{name}, {label}", float(error.max() / 1e-8)
+        yield f"{name}, {label}", float(error.max())
 
 
 @row("ODE gradient against SciPy's forward sensitivities, worst relative error", "<= 1e-5")
@@ -392,6 +393,26 @@ def joint(full: bool) -> Measured:
         result = measures.joint_test(name, steps=100 if full else 25)
         del result["accepted"]
         yield name, max(map(abs, result.values()))
+
+
+@row("Samplers on a model of all distributions: posterior means, in standard errors", "< 5")
+def samplers(full: bool) -> Measured:
+    from tests.statistical.monte_carlo import standard_errors_apart
+    from tests.system.model_of_everything import model_of_everything
+    from tests.system.test_samplers_agree import SAMPLERS
+
+    model, reference = model_of_everything(), None
+    for label, arguments in SAMPLERS.items():
+        with model:
+            idata = pm.sample(
+                1000, tune=500, chains=2, random_seed=2, progressbar=False, **arguments
+            )
+        draws = {name: idata["posterior"][name].values for name in ("shift", "scale")}
+        if reference is None:
+            reference = draws
+            continue
+        apart = [standard_errors_apart(draws[name], reference[name]) for name in draws]
+        yield f"{label} against PyMC's", float(np.abs(apart).max())
 
 
 @row("Simulation-based calibration, smallest p-value (Holm)", "> 0.01")

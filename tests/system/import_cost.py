@@ -12,16 +12,16 @@ __all__ = ["ImportCost", "import_cost"]
 CODE = """
 import time
 import jax, pymc
-start = time.perf_counter()
+start = time.process_time()
 import pymc_jaxdist
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 from jax._src import xla_bridge
 print(seconds, len(xla_bridge._backends))
 """
 
 
 class ImportCost(NamedTuple):
-    """Seconds, and how many backends JAX has started."""
+    """Seconds of the processor, and how many backends JAX has started."""
 
     seconds: float
     backends: int
