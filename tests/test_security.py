@@ -63,9 +63,10 @@ def dangers(source, file):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             owner = getattr(getattr(node.func, "value", None), "id", "")
-            # The eval of a PyTensor graph, and the load of a word of memory in LLVM.
-            harmless = isinstance(node.func, ast.Attribute) and (
-                name == "eval" or (name == "load" and owner == "builder")
+            method = isinstance(node.func, ast.Attribute)
+            # The eval of a PyTensor graph; the load of a vector, by itself or in LLVM's builder.
+            harmless = (name == "eval" and method) or (
+                name == "load" and (not method or owner == "builder")
             )
             if name in DANGEROUS_CALLS and not harmless:
                 found.add(Found(file, name))
