@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from pymc_jaxdist.errors import JaxDistError
-from tests.error_catalogue import CATALOGUE, PACKAGE, PAGE, observe, page
+from tests.error_catalogue import CATALOGUE, PACKAGE, PAGE, observe, own_text, page
 
 
 class Site(NamedTuple):
@@ -39,14 +39,14 @@ def raised(name):
 def test_a_mistake_is_a_named_error_in_the_template(name):
     found = raised(name)
     assert found is not None, "nothing was raised"
-    first, *rest = str(found.error).splitlines()
+    first, *rest = own_text(found.error).splitlines()
     assert isinstance(found.error, JaxDistError)
     assert ": " in first
     assert first.rstrip().endswith(".")
     assert rest, "no line says what was found or what to do"
     assert all(line.startswith(("  got ", "  expected ", "  try ", " ")) for line in rest)
-    assert "Traced<" not in str(found.error)
-    assert "object at 0x" not in str(found.error)
+    assert "Traced<" not in own_text(found.error)
+    assert "object at 0x" not in own_text(found.error)
 
 
 def test_there_are_enough():

@@ -191,19 +191,13 @@ class EmissionDistribution:
             Of a copy, in which values outside the domain of a parameter give ``-inf``.
         """
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
-        log_density = _substitute(
-            log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
-        )
-        graph = FunctionGraph(list(inputs), [log_density], clone=True)
+        # As inputs: a draw with a constant generator would be folded into a constant itself.
+        stand_ins = {v: v.type() for v in generators}
+        log_density = _substitute(log_density, stand_ins)
+        graph = FunctionGraph([*inputs, *stand_ins.values()], [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape
-            # Not folded: a draw with a constant generator would become a constant itself.
-            rewrite_graph(
-                graph,
-                include=("ShapeOpt", "canonicalize"),
-                exclude=("constant_folding", "topo_constant_folding"),
-                clone=False,
-            )
+            rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
         if any(_is_random(output) for node in graph.apply_nodes for output in node.outputs):
             raise DistributionError(
                 compose_message(
@@ -213,7 +207,9 @@ class EmissionDistribution:
                     expected="parameters that are variables of the model, constants or data",
                 )
             )
-        return graph.inputs, graph.outputs
+        own, unused = graph.inputs[: len(inputs)], graph.inputs[len(inputs) :]
+        constants = {v: Constant(v.type, UNUSED_GENERATOR) for v in unused}
+        return own, [_substitute(output, constants) for output in graph.outputs]
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""

@@ -16,6 +16,8 @@ def interrupt(trace, draw):
 
 
 def main(cores):
+    # A shell without a terminal lets jobs in its background ignore what Ctrl-C sends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with smallest_model():
         idata = pm.sample(
             100_000,
