@@ -112,7 +112,7 @@ def results_of_this_stack():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="fewer examples; writes nothing")
-    parser.add_argument("--only", default="", help="measure again the rows whose title holds this")
+    parser.add_argument("--only", default="", help="only rows whose title holds this|or this")
     options = parser.parse_args()
 
     from tests.scoreboard.rows import ROWS
@@ -122,7 +122,7 @@ def main():
     if options.only and path.exists():
         kept = {row["row"]: row for row in json.loads(path.read_text("utf-8"))["rows"]}
     for row in ROWS:
-        if options.only.lower() not in row.title.lower():
+        if not any(words in row.title.lower() for words in options.only.lower().split("|")):
             continue
         print(f"{row.title} ({row.target})", flush=True)
         kept[row.title] = measure(row, full=not options.fast)

@@ -51,8 +51,10 @@ def test_the_page_is_generated_from_the_numbers():
     assert TABLE.read_text("utf-8") == table(results)
     assert results
     for result in results:
-        assert [row["row"] for row in result["rows"]] == [row.title for row in ROWS]
-        assert all(row["met"] for row in result["rows"])
+        titles, measured = [row.title for row in ROWS], [row["row"] for row in result["rows"]]
+        assert measured == [title for title in titles if title in measured]
+        for row in result["rows"]:
+            assert row["met"] == all(one["met"] for one in row["measured"])
 
 
 def test_numbers_as_a_reader_compares_them():
