@@ -13,17 +13,20 @@ BIN := $(VENV)/bin
 
 # Passed on to pytest: make test PYTEST_ARGS="-m 'not slow' tests/ops"
 PYTEST_ARGS ?=
+# Passed on to the scoreboard: make scoreboard SCOREBOARD_ARGS="--only gradient"
+SCOREBOARD_ARGS ?=
 # Test files run side by side; each worker needs up to 2 GB of memory.
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench scoreboard clean
 
 help:
 	@echo "make demo    fit a hidden Markov model to the earthquake counts and draw it"
 	@echo "make test    run the tests"
 	@echo "make lint    check style        make types    check types"
 	@echo "make bench   run the benchmarks make clean    remove environments and caches"
+	@echo "make scoreboard   measure every claim of correctness; fails if one misses its target"
 	@echo "PYTHON=python3.13 make ...      use another Python"
 
 demo: $(VENV)/.installed-plots
@@ -41,6 +44,9 @@ types: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+scoreboard: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.scoreboard $(SCOREBOARD_ARGS)
 
 clean:
 	@rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,12 +12,14 @@ found, what was expected, what to do instead::
 __all__ = [
     "DataError",
     "DistributionError",
+    "DrawsError",
     "ForkedProcessError",
     "FunctionError",
     "JaxDistError",
     "ParameterError",
     "PrecisionError",
     "ShapeError",
+    "SizeError",
     "compose_message",
 ]
 
@@ -46,12 +48,20 @@ class FunctionError(JaxDistError, TypeError):
     """A function that must run in JAX does not, or returns something else than it should."""
 
 
+class DrawsError(JaxDistError, NotImplementedError):
+    """Random draws were asked for of a distribution that has none."""
+
+
 class ForkedProcessError(JaxDistError, RuntimeError):
     """JAX would hang here: this process was forked from one in which JAX had started."""
 
 
 class PrecisionError(JaxDistError, RuntimeError):
     """JAX would compute in single precision although double precision was promised."""
+
+
+class SizeError(JaxDistError, MemoryError):
+    """One evaluation would need more memory than there is."""
 
 
 def compose_message(

@@ -168,10 +168,10 @@ class EmissionDistribution(AnyEmission):
             Of a copy, in which values outside the domain of a parameter give ``-inf``.
         """
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
-        log_density = substitute(
-            log_density, {v: Constant(v.type, UNUSED_GENERATOR) for v in generators}
-        )
-        graph = FunctionGraph(list(inputs), [log_density], clone=True)
+        # As inputs: a draw with a constant generator would be folded into a constant itself.
+        stand_ins = {v: v.type() for v in generators}
+        log_density = substitute(log_density, stand_ins)
+        graph = FunctionGraph([*inputs, *stand_ins.values()], [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape
             rewrite_graph(graph, include=("ShapeOpt", "canonicalize"), clone=False)
@@ -184,7 +184,9 @@ class EmissionDistribution(AnyEmission):
                     expected="parameters that are variables of the model, constants or data",
                 )
             )
-        return graph.inputs, graph.outputs
+        own, unused = graph.inputs[: len(inputs)], graph.inputs[len(inputs) :]
+        constants = {v: Constant(v.type, UNUSED_GENERATOR) for v in unused}
+        return own, [substitute(output, constants) for output in graph.outputs]
 
     def draw(self, parameters: Sequence[TensorVariable], size: Sequence[Any]) -> TensorVariable:
         """Return a random draw of batch shape ``size`` as a graph."""

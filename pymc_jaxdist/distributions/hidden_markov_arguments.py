@@ -15,6 +15,7 @@ from pymc_jaxdist.distributions.autoregressive_distribution import AutoRegressiv
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_checks import check_emissions, check_sequences
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
+from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.observation_checks import (
     check_allowed_states,
     check_lengths,
@@ -79,6 +80,15 @@ def prepare(
     if memory > 1 or order != 1:
         n_remembered_states = n_states_of(where, transition_matrix, order)
         sizes = (n_remembered_states, order, memory)
+        n_histories = n_remembered_states**memory
+        refuse_what_does_not_fit(
+            where,
+            {
+                f"{n_histories} histories of {memory} states, and their transitions": [n_histories]
+                * 2
+            },
+            "a lower order, or AutoRegressive without mean=, which remembers no states",
+        )
         if not isinstance(initial_probs, str):
             initial_probs = as_probabilities(where, "initial_probs", initial_probs)
         initial_probs = expand_initial_probs(where, initial_probs, *sizes)
@@ -109,6 +119,16 @@ def prepare(
     for one in emissions:
         check_sequences(where, "emission", one.batch_shape[:-2], batch_shape)
 
+    refuse_what_does_not_fit(
+        where,
+        {
+            "emission terms (..., T, K)": (*sequence_shape, n_histories),
+            "their gradient": (*sequence_shape, n_histories),
+            "transition matrices (..., K, K)": matrix_shape,
+            "their gradient, too": matrix_shape,
+        },
+        "fewer sequences at a time (pm.Minibatch), fewer states, or shorter sequences",
+    )
     parameters = [transition_matrix]
     if initial is not None:
         check_initial_probs(where, initial, transition_matrix, n_histories)

@@ -3,11 +3,13 @@
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.emission import EmissionDistribution
 from pymc_jaxdist.distributions.hidden_markov_arguments import prepare
 from pymc_jaxdist.distributions.hidden_semi_markov_model import HiddenSemiMarkovModel
+from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.registration import (
     PreparedModel,
     observed_and_shape,
@@ -255,5 +257,17 @@ def _prepare(
         shortest=1 if duration.family in COUNT_FROM_ONE else 0,
         max_duration=max_duration,
     )
+    longest = markov.n_times if max_duration is None else max_duration
+    lengths = [_static(n) for n in (shape or ())[: markov.ndim - markov.event_ndim]]
+    refuse_what_does_not_fit(
+        where,
+        {"stays (..., T, K, D) of every length up to D": (*lengths, n_states, longest)},
+        "max_duration=, which limits D, or shorter sequences",
+    )
     at = len(parameters) - (markov.n_times is None)
     return PreparedModel(model, [*parameters[:at], *own, *parameters[at:]], shape)
+
+
+def _static(length: Any) -> int | None:
+    """Return a length if it is known while the model is built."""
+    return int(length) if isinstance(length, int | np.integer) else None

@@ -4,6 +4,7 @@ Flax linen and nnx modules and plain functions are called with all rows at once,
 with one row at a time.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -63,10 +64,20 @@ class Network:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network returns: a structure, and the shape of one row of each array in it."""
+    """What a network returns, and what it needs on the way.
+
+    Attributes
+    ----------
+    structure : TreeStructure
+    row_shapes : tuple of tuple of int
+        Of each array in it, the shape of one row.
+    width : int
+        How many numbers the largest intermediate result of one row holds.
+    """
 
     structure: TreeStructure
     row_shapes: tuple[tuple[int, ...], ...]
+    width: int
 
 
 @dataclass(frozen=True)
@@ -302,19 +313,34 @@ def trace_outputs(where: str, network: Network, row: jax.ShapeDtypeStruct) -> Ou
                     expected="(2, ...)",
                 )
             )
-    return Outputs(structures[-1], tuple(tuple(result.shape[1:]) for result in results))
+    row_shapes = tuple(tuple(result.shape[1:]) for result in results)
+    return Outputs(structures[-1], row_shapes, max(_widths(jaxpr.jaxpr), default=1))
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """Give the operations of a traced function, also of functions within."""
     for equation in jaxpr.eqns:
-        yield equation.primitive.name
+        yield equation
         for parameter in jax.tree_util.tree_leaves(
             list(equation.params.values()),
             is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr"),
         ):
             inner = getattr(parameter, "jaxpr", parameter)
             if hasattr(inner, "eqns"):
-                yield from _primitives(inner)
+                yield from _equations(inner)
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    return (equation.primitive.name for equation in _equations(jaxpr))
+
+
+def _widths(jaxpr: Any) -> Iterator[int]:
+    """Give the sizes of results that have an axis of rows, for one of the two rows traced."""
+    for equation in _equations(jaxpr):
+        for output in equation.outvars:
+            shape = output.aval.shape
+            if shape[:1] == (2,):
+                yield math.prod(shape[1:])
 
 
 def _network_error(where: str, error: Exception, row: jax.ShapeDtypeStruct) -> FunctionError:

@@ -10,6 +10,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import describe as describe_shape
 from pymc_jaxdist.distributions.arguments import known_shape, known_value
+from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.network_model import NetworkModel
 from pymc_jaxdist.distributions.networks import (
     Network,
@@ -123,6 +124,16 @@ class NeuralNetObserved:
         row = row_struct(where, X)
         network, leaves = _weights(where, net, weights, row)
         outputs = trace_outputs(where, network, row)
+        refuse_what_does_not_fit(
+            where,
+            {
+                "one layer of the network, for all rows (N, width)": (
+                    known_shape(x)[0],
+                    outputs.width,
+                )
+            },
+            "fewer rows at a time (pm.Minibatch)",
+        )
         cut, others = OutputLikelihood.cut(where, likelihood, outputs.structure, outputs.row_shapes)
         dtype = "int64" if cut.distribution.discrete else "float64"
         if observed is not None:

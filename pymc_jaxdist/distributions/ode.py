@@ -11,6 +11,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
 from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_equation, shape_of
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
@@ -314,6 +315,18 @@ def _prepare(
     times = prepared.arguments[2]
     if data is not None:
         checks.check_observed(where, data, shape_of(times)[-1], n_batch, several)
+    n_times, n_states = shape_of(times)[-1], shape_of(prepared.arguments[0])[-1]
+    subjects = prepared.batch_shape
+    arrays = {
+        "the solution (..., T, n)": (*subjects, n_times, n_states),
+        "its derivatives": (*subjects, n_times, n_states),
+    }
+    if arguments["sensitivity"] == "reverse":
+        max_steps = prepared.equation.max_steps
+        arrays["recorded steps (..., max_steps, n)"] = (*subjects, max_steps, n_states)
+    refuse_what_does_not_fit(
+        where, arrays, "fewer subjects at a time (pm.Minibatch), fewer times, or fewer max_steps"
+    )
     if shape is None:
         shape = _implied_shape(where, prepared, cut)
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)

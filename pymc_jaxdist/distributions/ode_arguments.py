@@ -20,8 +20,10 @@ from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Argument, Equation, Structure
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
+from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
+from pymc_jaxdist.ops.by_value import ByValue
 
-__all__ = ["PreparedEquation", "prepare_equation"]
+__all__ = ["PreparedEquation", "by_value", "prepare_equation"]
 
 
 class PreparedEquation(NamedTuple):
@@ -122,7 +124,7 @@ def prepare_equation(
             batched = leaf.type.ndim > 1  # times of events and inputs: (..., K)
         arguments.append(Argument(batched, floating and _moves(leaf)))
     equation = Equation(
-        vector_field=vector_field,
+        vector_field=_field_by_value(where, vector_field),
         state_names=names,
         structure=Structure(structure),
         arguments=tuple(arguments),
@@ -135,7 +137,7 @@ def prepare_equation(
         events=tuple(specs),
         kinks=kinks,
         run_in=run_in(where, events),
-        observe=checks.observed_states(where, observe, names, n_states),
+        observe=by_value(where, checks.observed_states(where, observe, names, n_states)),
         times_in_order=_in_order(times),
     )
     cores = [
@@ -157,6 +159,24 @@ def _in_order(times: TensorVariable) -> bool:
     return value is not None and bool((np.diff(value, axis=-1) >= 0).all() & ~np.isnan(value).any())
 
 
+def by_value(where: str, function: Any) -> Any:
+    """Return a function that equals any other with the same code; anything else as it is.
+
+    A cell that runs again makes its functions anew, and they must not be compiled anew.
+    """
+    if not callable(function) or isinstance(function, ByValue):
+        return function
+    return ByValue(function, where)
+
+
+def _field_by_value(where: str, vector_field: Any) -> Any:
+    if isinstance(vector_field, LinearODE):  # solved by another method, and so known by its type
+        return LinearODE(
+            by_value(where, vector_field.matrix), by_value(where, vector_field.constant)
+        )
+    return by_value(where, vector_field)
+
+
 def _kinks(where: str, params: Any) -> tuple[int, ...]:
     """Return the positions of leaves that hold the times of interpolated inputs with kinks."""
     kinks, position = [], 0
@@ -169,7 +189,12 @@ def _kinks(where: str, params: Any) -> tuple[int, ...]:
         value = known_value(pt.as_tensor_variable(part.times))
         if value is not None and not (np.diff(value, axis=-1) > 0).all():
             raise ParameterError(
-                compose_message(where, "times of an interpolated input must increase.")
+                compose_message(
+                    where,
+                    "times of an interpolated input must increase.",
+                    got=np.array2string(np.asarray(value), threshold=6),
+                    suggestion="sort times and values by time, and leave out repetitions",
+                )
             )
         position += 2
     return tuple(kinks)

@@ -170,7 +170,14 @@ def check_times(where: str, times: TensorVariable, t0: TensorVariable) -> None:
             )
         )  # fmt: skip
     if np.isnan(value).all(axis=-1).any():
-        raise DataError(compose_message(where, "times of a subject are all NaN."))
+        raise DataError(
+            compose_message(
+                where,
+                "times of a subject are all NaN.",
+                got=f"times of shape {value.shape}",
+                suggestion="leave out subjects that were never observed",
+            )
+        )
     if start is not None:
         early = value < start[..., None]
         if early.any():

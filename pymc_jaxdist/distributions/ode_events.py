@@ -11,6 +11,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.events import DoseEvent, JumpEvent
+from pymc_jaxdist.ops.by_value import ByValue
 
 __all__ = ["Doses", "Jumps", "event_leaves", "run_in"]
 
@@ -115,9 +116,14 @@ def event_leaves(
         if isinstance(event, Jumps):
             if not callable(event.function):
                 raise ParameterError(
-                    compose_message(where, "the function of Jumps must be callable.")
+                    compose_message(
+                        where,
+                        "the function of Jumps must be callable.",
+                        got=f"{type(event.function).__name__}: {event.function!r:.60}",
+                        expected="function(y, params), which returns the states after the jump",
+                    )
                 )
-            specs.append(JumpEvent(event.function, position))
+            specs.append(JumpEvent(ByValue(event.function, where), position))
             leaves.append(_times(where, event.times, t0))
         elif isinstance(event, Doses):
             state = _state(where, event.state, n_states, names)
@@ -140,7 +146,14 @@ def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
     value, start = known_value(times), known_value(t0)
     if value is not None:
         if np.isinf(value).any():
-            raise DataError(compose_message(where, "times of events must be finite."))
+            raise DataError(
+                compose_message(
+                    where,
+                    "times of events must be finite.",
+                    got=f"{value[np.isinf(value)][0]}",
+                    suggestion="NaN in the place of events that a subject does not have",
+                )
+            )
         if start is not None and (value < np.min(start)).any():
             raise DataError(
                 compose_message(
@@ -160,7 +173,12 @@ def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVar
         duration = known_value(pt.as_tensor_variable(doses.duration))
         if duration is not None and not (duration > 0).all():
             raise ParameterError(
-                compose_message(where, "the duration of an infusion must be positive.")
+                compose_message(
+                    where,
+                    "the duration of an infusion must be positive.",
+                    got=f"{np.min(duration):.6g}",
+                    suggestion="Doses without duration, for what is given at once",
+                )
             )
     try:
         leaves = [times, *(pt.broadcast_to(pt.cast(x, "float64"), times.shape) for x in others)]

@@ -1,7 +1,7 @@
 """PyTensor Ops around JAX kernels. Knows nothing of PyMC."""
 
-# Imported for what they register: JAX, Numba and vectorisation; the removal of dead gradients.
-from pymc_jaxdist.ops import dispatch, jax_op_dispatch, jax_op_rewrites, rewrites
+# Imported for what they register: the removal of dead gradients.
+from pymc_jaxdist.ops import jax_op_rewrites, rewrites
 from pymc_jaxdist.ops.impossible_evaluations import impossible_evaluations
 from pymc_jaxdist.ops.inner_graph import InnerGraph
 from pymc_jaxdist.ops.jax_op import JaxFunction
@@ -12,10 +12,8 @@ __all__ = [
     "InnerGraph",
     "JaxFunction",
     "LogDensity",
-    "dispatch",
     "impossible_evaluations",
     "jax_function",
-    "jax_op_dispatch",
     "jax_op_rewrites",
     "log_density",
     "rewrites",

@@ -10,9 +10,6 @@ from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter
-from pytensor.link.jax.dispatch import jax_funcify
-from pytensor.link.numba.dispatch.basic import generate_fallback_impl, numba_njit
-from pytensor.scalar.math import Erfcx
 
 __all__ = ["ForwardModeOp", "VersionedOp", "dfs_rewriter", "in_order", "numba_object_mode"]
 
@@ -92,6 +89,8 @@ def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable:
     The time goes into the compiled JAX kernel, so the warning would mislead. Constant inputs
     (observed data) stay outside Numba, which would copy them at every call.
     """
+    from pytensor.link.numba.dispatch.basic import generate_fallback_impl, numba_njit
+
     moving = [i for i, x in enumerate(node.inputs) if not isinstance(x, Constant)]
     if not moving:
         moving = list(range(len(node.inputs)))
@@ -140,12 +139,3 @@ def in_order() -> dict[str, str]:
     except jax.errors.JaxRuntimeError:  # The option has another name in this version of XLA.
         return {}
     return options
-
-
-@jax_funcify.register(Erfcx)
-def _jax_erfcx(op: Op, **kwargs: Any) -> Callable:
-    """Evaluate normal tails (Truncated, Censored) in JAX.
-
-    PyTensor 2.38 looks for the function only in TensorFlow Probability, PyTensor 3 in JAX.
-    """
-    return jax.scipy.special.erfcx

@@ -19,6 +19,6 @@ if _name is not None:
     sys.modules["__main__"].__spec__ = ModuleSpec(_name, None)
 
 # By name: this room does not know PyMC, but its workers will.
-for _module in ("pymc", "pymc_jaxdist"):
+for _module in ("pymc", "pymc_jaxdist", "pymc_jaxdist.ops.pytensor_op_dispatch"):
     if importlib.util.find_spec(_module) is not None:
         importlib.import_module(_module)

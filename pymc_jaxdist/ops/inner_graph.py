@@ -9,10 +9,10 @@ import numpy as np
 from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
-from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.tensor.basic import ARange, constant
 
 from pymc_jaxdist.ops.finite_derivatives import make_derivatives_finite
+from pymc_jaxdist.ops.linkers import know_our_ops
 
 __all__ = ["InnerGraph"]
 
@@ -59,6 +59,9 @@ class InnerGraph:
     @cached_property
     def function(self) -> Callable[..., tuple[jax.Array, ...]]:
         """The JAX function of the rewritten graph."""
+        know_our_ops()
+        from pytensor.link.jax.dispatch import jax_funcify
+
         rewritten = self.fgraph.clone()
         get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
         _widen_ranges(rewritten)

@@ -35,7 +35,8 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
     -------
     callable
         The same function, where a NaN or +inf density is ``-inf``, where units of density
-        ``-inf`` contribute no gradient, and where NaN left by ``0 * inf`` beside such a unit is 0.
+        ``-inf`` contribute no gradient, and where NaN left by ``0 * inf`` beside such a unit, or
+        by an infinite input, is 0.
     """
     differentiable = tuple(differentiable)
 
@@ -53,19 +54,23 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         inputs = _interleave(values, tuple(x.value for x in fixed), differentiable)
         value, transpose = jax.vjp(_of_selected(kernel, inputs, asked), *(inputs[i] for i in asked))
         value = impossible_is_minus_infinity(value)
+        # At an infinite weight or rate the density may be finite, and its slope 0 * inf.
+        all_finite = [jnp.all(jnp.isfinite(inputs[i])) for i in asked]
+        at_a_number = jnp.all(jnp.stack(all_finite)) if asked else jnp.asarray(True)
         # The positions travel as keys, which belong to the structure and not to the arrays.
-        return value, (transpose, jnp.isfinite(value), dict.fromkeys(asked))
+        return value, (transpose, jnp.isfinite(value), at_a_number, dict.fromkeys(asked))
 
     def backward(residuals: tuple, cotangent: Any) -> tuple:
-        transpose, possible, asked = residuals
+        transpose, possible, at_a_number, asked = residuals
         if isinstance(cotangent, SymbolicZero):
             cotangent = jnp.zeros(cotangent.shape, cotangent.dtype)
         gradients = transpose(jnp.where(possible, cotangent, 0.0))
-        all_possible = jnp.all(possible)
+        # NaN for any other reason is a mistake of the function, and must not be hidden.
+        as_it_is = jnp.all(possible) & at_a_number
         finite = dict(
             zip(
                 asked,
-                (jnp.where(all_possible | jnp.isfinite(g), g, 0.0) for g in gradients),
+                (jnp.where(as_it_is | jnp.isfinite(g), g, 0.0) for g in gradients),
                 strict=True,
             )
         )

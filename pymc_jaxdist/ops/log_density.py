@@ -21,6 +21,7 @@ from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
 from pymc_jaxdist.ops.impossible_evaluations import count_if_impossible
 from pymc_jaxdist.ops.kernel_calls import Kernel
+from pymc_jaxdist.ops.linkers import know_our_ops
 from pymc_jaxdist.ops.packed_call import packed_call
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts, refuse_hanging_fork
@@ -39,6 +40,11 @@ class KernelOp(VersionedOp):
 
     kernel: Kernel
     differentiable: tuple[int, ...]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "KernelOp":
+        """Tell PyTensor's backends of our Ops, also where one is unpickled."""
+        know_our_ops()
+        return super().__new__(cls)
 
     @cached_property
     def compiled(self) -> Any:

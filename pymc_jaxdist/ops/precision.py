@@ -3,16 +3,17 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import jax
-
-# Importing PyTensor's JAX backend sets JAX's precision from floatX. It must happen before ours
-# looks, or a JAX kernel in a C or Numba graph would silently compute in single precision.
-import pytensor.link.jax.dispatch  # noqa: F401
+import pytensor
 
 from pymc_jaxdist.errors import PrecisionError, compose_message
 
 __all__ = ["double_precision", "require_double_precision"]
 
 _nothing = nullcontext()
+
+# As PyTensor's JAX backend does when it is imported, which is later here. It must happen before
+# ours looks, or a JAX kernel in a C or Numba graph would silently compute in single precision.
+jax.config.update("jax_enable_x64", pytensor.config.floatX == "float64")
 
 
 def double_precision() -> AbstractContextManager:

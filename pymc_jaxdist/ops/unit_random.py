@@ -1,19 +1,24 @@
 """Random draws by a user's function, in NumPy or in JAX, as a PyTensor random variable."""
 
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 from pytensor.tensor.random.op import RandomVariable
 
-from pymc_jaxdist.errors import FunctionError, ParameterError, ShapeError, compose_message
+from pymc_jaxdist.errors import (
+    DrawsError,
+    FunctionError,
+    ParameterError,
+    ShapeError,
+    compose_message,
+)
 from pymc_jaxdist.kernels.units import map_units
 from pymc_jaxdist.ops.by_value import ByValue
+from pymc_jaxdist.ops.linkers import know_our_ops
 from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = ["UnitRandom", "random_style"]
@@ -70,6 +75,11 @@ class UnitRandom(RandomVariable):
     name = "JaxDist"
     __props__ = ("name", "signature", "dtype", "inplace", "where", "function", "style", "n_lengths")
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> "UnitRandom":
+        """Tell PyTensor's backends of our Ops, also where one is unpickled."""
+        know_our_ops()
+        return super().__new__(cls)
+
     def __init__(
         self,
         where: str,
@@ -116,7 +126,7 @@ class UnitRandom(RandomVariable):
             )
         size = tuple(int(n) for n in size)
         if self.style == "none":
-            raise NotImplementedError(
+            raise DrawsError(
                 compose_message(
                     self.where,
                     "random draws were asked for, and no function draws them.",
@@ -165,10 +175,3 @@ def _draw_in_jax(function: ByValue, core_ndims: tuple[int, ...], size: tuple[int
             ) from error
 
     return jax.jit(draw)
-
-
-@numba_core_rv_funcify.register(UnitRandom)
-def numba_unit_random(op: UnitRandom, node: Any) -> Callable:
-    """Leave draws to ``rng_fn``, which Numba calls; not worth the warning it gives."""
-    warnings.filterwarnings("ignore", message="Numba will use object mode to run UnitRandom")
-    raise NotImplementedError

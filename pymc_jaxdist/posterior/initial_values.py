@@ -10,7 +10,6 @@ import pytensor.tensor as pt
 import xarray as xr
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from scipy.optimize import linear_sum_assignment, minimize
 
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
 from pymc_jaxdist.distributions.unpickled import remembered
@@ -198,6 +197,8 @@ class _ConditionalPosterior:
         start = np.concatenate([np.ravel(point[name]) for name in names])
         if objective(start)[0] >= 1e100:
             return None
+        from scipy.optimize import minimize
+
         return unraveled(minimize(objective, start, jac=True, method="L-BFGS-B").x)
 
 
@@ -211,6 +212,8 @@ def _as_allowed(labels: np.ndarray, found: HiddenMarkovPosterior) -> np.ndarray:
     agreement = np.zeros((n_states, n_states))
     for k in range(n_states):
         agreement[k] = allowed[says_something & (labels == k)].sum(axis=0)
+    from scipy.optimize import linear_sum_assignment
+
     number = linear_sum_assignment(-agreement)[1]
     labels = np.where(labels < 0, -1, number[labels])
     possible = np.take_along_axis(allowed, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]

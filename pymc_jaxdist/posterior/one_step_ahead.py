@@ -8,7 +8,6 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
-from scipy.special import ndtri
 
 from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
@@ -135,6 +134,8 @@ def pseudo_residuals(
     >>> pmj.pseudo_residuals(idata, "y", model=model).values.round(3).tolist()
     [[[1.5]]]
     """
+    from scipy.special import ndtri
+
     found = HiddenMarkovPosterior.find(
         "pseudo_residuals",
         idata,

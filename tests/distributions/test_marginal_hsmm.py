@@ -249,32 +249,67 @@ def test_in_a_model():
     assert "MarginalHSMM" in model.str_repr()
 
 
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"initial_probs": "stationary"}, ParameterError, "no stationary distribution"),
-        ({"durations": pm.Normal.dist([0.0, 1.0], 1.0)}, DistributionError, "discrete univariate"),
-        ({"durations": 3.0}, DistributionError, "durations must be an unregistered"),
-        ({"durations": pm.Poisson.dist([1.0, 2.0, 3.0])}, ShapeError, "durations must be the sta"),
-        ({"durations": pm.Poisson.dist([1.0, -2.0])}, ParameterError, "of the durations is out"),
-        ({"max_duration": 0}, ParameterError, "max_duration must be at least 1"),
-        (
-            {"transition_matrix": np.full((5, 2, 2), 0.5)},
-            ShapeError,
-            "semi-Markov model must not vary in time",
-        ),
-        ({"transition_matrix": np.ones((2, 3))}, ShapeError, r"shape \(\.\.\., K, K\)"),
-    ],
-)
-def test_mistakes(changes, error, message):
-    arguments = {
-        "emission": pm.Normal.dist([0.0, 1.0], 1.0),
-        "transition_matrix": np.array([[0.0, 1.0], [1.0, 0.0]]),
-        "durations": pm.Poisson.dist([1.0, 2.0]),
-        "steps": 6,
-    }
+RIGHT = {
+    "emission": pm.Normal.dist([0.0, 1.0], 1.0),
+    "transition_matrix": np.array([[0.0, 1.0], [1.0, 0.0]]),
+    "durations": pm.Poisson.dist([1.0, 2.0]),
+    "steps": 6,
+}
+
+MISTAKES = {
+    "a stationary start": (
+        {"initial_probs": "stationary"},
+        ParameterError,
+        "no stationary distribution",
+    ),
+    "continuous durations": (
+        {"durations": pm.Normal.dist([0.0, 1.0], 1.0)},
+        DistributionError,
+        "discrete univariate",
+    ),
+    "a number as durations": (
+        {"durations": 3.0},
+        DistributionError,
+        "durations must be an unregistered",
+    ),
+    "durations of other states": (
+        {"durations": pm.Poisson.dist([1.0, 2.0, 3.0])},
+        ShapeError,
+        "durations must be the sta",
+    ),
+    "durations outside their domain": (
+        {"durations": pm.Poisson.dist([1.0, -2.0])},
+        ParameterError,
+        "of the durations is out",
+    ),
+    "no longest duration": (
+        {"max_duration": 0},
+        ParameterError,
+        "max_duration must be at least 1",
+    ),
+    "a matrix that varies in time": (
+        {"transition_matrix": np.full((5, 2, 2), 0.5)},
+        ShapeError,
+        "semi-Markov model must not vary in time",
+    ),
+    "a matrix that is not square": (
+        {"transition_matrix": np.ones((2, 3))},
+        ShapeError,
+        r"shape \(\.\.\., K, K\)",
+    ),
+    "states that are remembered": (
+        {"emission": pmj.AutoRegressive(pm.Normal.dist(0.0, 1.0), [0.5], mean=np.arange(2.0))},
+        ParameterError,
+        "does not remember states",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(mistake):
+    changes, error, message = MISTAKES[mistake]
     with pytest.raises(error, match=message):
-        pmj.MarginalHSMM.dist(**{**arguments, **changes})
+        pmj.MarginalHSMM.dist(**{**RIGHT, **changes})
 
 
 def test_the_reference_agrees_with_a_hidden_markov_model():

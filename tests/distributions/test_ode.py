@@ -12,10 +12,12 @@ import pytensor.tensor as pt
 import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
+from pytensor.graph.traversal import ancestors
 from scipy.stats import norm, poisson, t
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import ShapeError
+from pymc_jaxdist.ops import LogDensity
 from tests.distributions.compiled import FAST, interpreted
 
 RATES = np.array([1.0, 0.5, 0.3])
@@ -510,3 +512,61 @@ def test_data_and_times_can_be_exchanged():
     with model:
         pm.set_data({"times": np.array([0.5, 1, 3]), "data": np.zeros(3)})
     assert_allclose(logp(point), norm(np.exp([-0.5, -1, -3]), 0.1).logpdf(0.0), atol=1e-5)
+
+
+def test_subjects_that_differ_in_their_data_alone():
+    """Repetitions of an experiment: one solution, observed three times."""
+    data = np.array([[0.4, 0.1], [0.3, 0.2], [0.5, 0.1]])
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 0, 1)
+        sigma = pm.HalfNormal("sigma")
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=rate,
+            y0=[1.0],
+            times=[1.0, 2.0],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, sigma),
+            observed=data,
+            **FAST_SOLVER,
+        )
+    point = {"rate_log__": np.array(0.0), "sigma_log__": np.log(0.2)}
+    expected = norm(np.exp([-1.0, -2.0]), 0.2).logpdf(data)
+    assert_allclose(compiled(model)[0](point), expected, atol=1e-6)
+    check_gradient(model, point)
+
+
+#: Functions as a cell makes them, anew each time it runs.
+MADE_ANEW = {
+    "a field": lambda rate: {"vector_field": lambda t, y, p: -rate * y},
+    "a linear system": lambda rate: {
+        "vector_field": pmj.LinearODE(lambda p: -rate * jnp.eye(1), lambda p: jnp.zeros(1))
+    },
+    "what is observed": lambda rate: {
+        "vector_field": decay,
+        "observe": lambda t, y, p: rate * y,
+    },
+    "a jump": lambda rate: {
+        "vector_field": decay,
+        "events": pmj.Jumps([0.5], lambda y, p: rate * y),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", MADE_ANEW)
+def test_functions_that_are_made_anew_are_not_compiled_anew(kind):
+    def op_of(rate):
+        ode = pmj.ODEObserved.dist(
+            **MADE_ANEW[kind](rate),
+            params=1.0,
+            y0=[1.0],
+            times=[1.0, 2.0],
+            likelihood=lambda y: pm.Normal.dist(y[..., 0], 1.0),
+        )
+        nodes = [v.owner for v in ancestors([pm.logp(ode, np.ones(2))]) if v.owner is not None]
+        return next(node.op for node in nodes if isinstance(node.op, LogDensity))
+
+    assert op_of(0.5) == op_of(0.5)
+    assert hash(op_of(0.5)) == hash(op_of(0.5))
+    assert op_of(0.5) != op_of(0.6)

@@ -4,6 +4,7 @@ import copy
 
 import cloudpickle
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -271,3 +272,28 @@ def test_compiled_functions_do_not_accumulate_for_equal_kernels():
         x = pt.dvector("x")
         log_density(logarithm, x, batch_ndim=1).eval({x: np.ones(2)})
     assert kernel_calls.value_and_gradients.cache_info().currsize <= before + 1
+
+
+def saturating(y, weight):
+    return -((y - jnp.tanh(weight * y)) ** 2)
+
+
+def test_the_gradient_at_an_infinite_weight_is_zero_and_not_nan():
+    """The density is finite where the weight is infinite, and its slope 0 * inf."""
+    weight = pt.dscalar("weight")
+    logp = log_density(saturating, [1.0, 2.0], weight, batch_ndim=1)
+    value, gradient = pytensor.function([weight], [logp, pt.grad(logp.sum(), weight)])(np.inf)
+    assert_allclose(value, [0.0, -1.0])
+    assert gradient == 0.0
+
+
+def with_a_mistake(y, x):
+    return jnp.where(y > 0, -y * x, jnp.sqrt(x - 2.0))
+
+
+def test_nan_by_a_mistake_of_the_function_is_not_hidden():
+    x = pt.dscalar("x")
+    logp = log_density(with_a_mistake, [1.0, 2.0], x, batch_ndim=1)
+    value, gradient = pytensor.function([x], [logp, pt.grad(logp.sum(), x)])(1.0)
+    assert_allclose(value, [-1.0, -2.0])
+    assert np.isnan(gradient)

@@ -13,8 +13,8 @@ EXAMPLE = load_hmm_example()
 REFERENCE_DRAWS = 10_000  # thinned until independent, as posteriordb demands
 
 
-@pytest.fixture(scope="module")
-def posterior():
+def sample():
+    """Sample the posterior: draws (chain, draw) by the names of posteriordb."""
     with pm.Model():
         mu = pm.Normal("mu", [3.0, 10.0], 1.0, transform=Chain([log, ordered]), initval=[3.0, 10.0])
         theta = pm.Dirichlet("theta", np.ones((2, 2)))
@@ -38,6 +38,22 @@ def posterior():
             for j in range(2)
         },
     }
+
+
+def largest_difference(posterior):
+    """Return the largest difference of a posterior mean from the published, in standard errors."""
+    apart = []
+    for name, reference in EXAMPLE.published["parameters"].items():
+        draws = posterior[name]
+        size = effective_sample_size(draws)
+        error = reference["sd"] * np.sqrt(1 / size + 1 / REFERENCE_DRAWS)
+        apart.append(abs(draws.mean() - reference["mean"]) / error)
+    return max(apart)
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return sample()
 
 
 # PyMC 5 donates the draws' buffers to their transformation. JAX says that it cannot reuse those of

@@ -9,7 +9,7 @@ from pymc.distributions.transforms import ordered
 
 from pymc_jaxdist import MarginalHMM
 
-__all__ = ["simulated", "small_model"]
+__all__ = ["simulated", "small_model", "smallest_model"]
 
 
 def simulated(n_sequences=5, n_times=30):
@@ -33,4 +33,12 @@ def small_model(n_sequences=5, n_times=30):
         MarginalHMM(
             "y", pm.Normal.dist(mu, sigma), transitions, observed=simulated(n_sequences, n_times)
         )
+    return model
+
+
+def smallest_model():
+    """Return a model that compiles in no time: only the means are unknown."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu", [0.0, 3.0], 2.0)
+        MarginalHMM("y", pm.Normal.dist(mu, 1.0), [[0.9, 0.1], [0.2, 0.8]], observed=simulated())
     return model

@@ -15,11 +15,10 @@ from pymc_jaxdist import MarginalHMM
 from pymc_jaxdist.ops import LogDensity
 from tests.system.small_model import simulated
 
-N_THREADS, N_CALLS = 8, 200
+N_THREADS, N_CALLS = 8, 1000
 
 
-@pytest.fixture(scope="module")
-def model():
+def build_model():
     """A model without simplexes: copies of a function share what PyTensor compiled for those."""
     with pm.Model() as model:
         mu = pm.Normal("mu", [0.0, 3.0], 2.0, shape=2)
@@ -28,8 +27,8 @@ def model():
     return model
 
 
-@pytest.fixture(scope="module")
-def function(model):
+def build_function(model):
+    """Compile value and gradient."""
     compiled = model.logp_dlogp_function(
         ravel_inputs=True, mode=Mode(linker="py", optimizer="fast_run")
     )
@@ -39,10 +38,25 @@ def function(model):
     return function
 
 
-@pytest.fixture(scope="module")
-def points(model):
+def build_points(model):
+    """Draw points around the initial one."""
     start = DictToArrayBijection.map(model.initial_point()).data
     return start + 0.3 * np.random.default_rng(5).normal(size=(N_CALLS, start.size))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_model()
+
+
+@pytest.fixture(scope="module")
+def function(model):
+    return build_function(model)
+
+
+@pytest.fixture(scope="module")
+def points(model):
+    return build_points(model)
 
 
 def in_threads(evaluators, points):

@@ -75,6 +75,9 @@ class ODELogLikelihood:
 
         # A number many supports contain stands in, so that no NaN enters the gradient.
         seen = jnp.where(for_each(solved, seen.ndim), seen, 1.0)
+        # Subjects that differ in their data alone have one solution, which is solved once.
+        lead = value.shape[: self.equation.batch_ndim]
+        seen = jnp.broadcast_to(seen, (*lead, *seen.shape[len(lead) :]))
         linked = self.link(seen, *rest)
         parameters = [linked[s] if s >= 0 else rest[-1 - s] for s in self.sources]
         terms = []

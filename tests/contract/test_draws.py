@@ -1,0 +1,50 @@
+"""Random draws follow the density: scores, normalisation, and Geweke's joint test."""
+
+import numpy as np
+import pytest
+
+from tests.contract import graphs, measures
+from tests.contract.registry import ENTRIES
+
+DISTRIBUTIONS = [name for name, entry in ENTRIES.items() if entry.is_distribution]
+every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
+
+#: In standard errors; seeds are fixed. Of some sixty numbers the largest is expected near 2.5.
+FAR = 4.0
+
+
+@every_distribution
+def test_scores_are_zero_at_the_parameters_of_the_draws(name):
+    scores = measures.score_test(name)
+    assert scores
+    assert max(scores.values()) < FAR, scores
+
+
+@every_distribution
+def test_densities_of_other_parameters_integrate_to_one(name):
+    assert abs(measures.normalisation(name)) < FAR
+
+
+@every_distribution
+def test_steps_of_a_sampler_leave_the_joint_distribution_as_it_was(name):
+    result = measures.joint_test(name)
+    assert 0.1 < result.pop("accepted") < 0.9
+    assert max(map(abs, result.values())) < FAR, result
+
+
+@pytest.mark.parametrize("name", ["MarginalHMM", "ODEObserved", "NeuralNetObserved", "JaxDist"])
+def test_the_joint_test_could_fail(name):
+    """With half of the log-density."""
+    result = measures.joint_test(name, temper=0.5)
+    del result["accepted"]
+    assert max(map(abs, result.values())) > FAR, result
+
+
+@every_distribution
+def test_the_same_seed_gives_the_same_draws(name):
+    parameters = graphs.arguments(name, "of units", measures.N_DRAWS)
+    first, second, other = (
+        graphs.draws(name, parameters, measures.N_DRAWS, seed) for seed in (7, 7, 8)
+    )
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
