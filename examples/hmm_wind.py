@@ -2,7 +2,8 @@
 
 Three states, each with a prevailing direction (von Mises) and a speed (Gamma), as in the wind
 examples of Zucchini, MacDonald and Langrock (2016). Directions are missing when it is calm, and a
-few reports X
+few reports altogether.
+
 Run ``python examples/hmm_wind.py``; it prints the regimes and saves a picture.
 """
 

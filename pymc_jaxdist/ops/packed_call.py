@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pymc_jaxdist.ops.compat import in_order
+from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
 
 __all__ = ["PackedCall", "packed_call"]
 
@@ -178,7 +179,7 @@ def _as_a_loop(function: Callable) -> Callable:
     return loop
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=CACHED_FUNCTIONS)
 def packed_call(
     function: Callable,
     shapes: tuple[tuple[int, ...], ...],
