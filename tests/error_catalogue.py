@@ -131,15 +131,6 @@ def draw_inside_a_density() -> Any:
     return hidden(emission=emission).logp()
 
 
-def hidden_semi() -> pm.Model:
-    with pm.Model() as model:
-        mu = pm.Normal("mu", shape=2)
-        pmj.MarginalHSMM(
-            "y", pm.Normal.dist(mu, 1.0), MATRIX, pm.Poisson.dist([1.0, 2.0]), observed=np.zeros(4)
-        )
-    return model
-
-
 def hidden_with_covariate() -> pm.Model:
     with pm.Model() as model:
         x = pm.Data("x", np.zeros(4))
@@ -449,6 +440,7 @@ add(
         ),
         "draws without random": lambda: pm.draw(own(walk, 1.0, shape=3)),
         "jax_function of a number": lambda: pmj.jax_function(3),
+        "derivatives in another way": lambda: pmj.jax_function(abs, derivatives="backward"),
     },
 )
 add(
@@ -460,10 +452,6 @@ add(
         "a variable that is not there": lambda: pmj.decode_states(DRAWS, "z", model=hidden()),
         "draws that are missing": lambda: pmj.decode_states(posterior(), "y", model=hidden()),
         "no steps": lambda: pmj.forecast(DRAWS, "y", 0, model=hidden()),
-        "pairs of a semi-Markov model": lambda: pmj.pairwise_probs(DRAWS, "y", model=hidden_semi()),
-        "initial values of a semi-Markov model": lambda: pmj.initial_values(
-            "y", model=hidden_semi()
-        ),
         "data by an unknown name": lambda: pmj.decode_states(
             DRAWS, "y", model=hidden_with_covariate(), data={"z": np.zeros(4)}
         ),
@@ -478,10 +466,13 @@ add(
             "y",
             model=hidden(observed=pm.Minibatch(np.zeros((9, 4)), batch_size=3), total_size=9),
         ),
-        "imputing an autoregression": lambda: pmj.impute(
+        "imputing an autoregression that is not normal": lambda: pmj.impute(
             DRAWS,
             "y",
-            model=hidden(emission=pmj.AutoRegressive(pm.Normal.dist([0.0, 1.0], 1.0), [0.5])),
+            model=hidden(
+                emission=pmj.AutoRegressive(pm.StudentT.dist(4.0, mu=[0.0, 1.0]), [0.5]),
+                observed=np.array([0.0, np.nan, 0.0, 0.0]),
+            ),
         ),
         "residuals without a distribution function": lambda: pmj.pseudo_residuals(
             DRAWS,

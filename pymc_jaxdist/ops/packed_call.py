@@ -97,8 +97,8 @@ class PackedCall:
             joined = jnp.concatenate(flat) if flat else jnp.zeros(0)
             return joined, *(results[i] for i in self._outputs_alone)
 
-        loops = _as_a_loop(of_packed) if in_one_piece else of_packed
-        self._function = jax.jit(loops, compiler_options=in_order())
+        compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
+        self._function = jax.jit(compiled, compiler_options=in_order())
 
     @property
     def traces(self) -> int:
