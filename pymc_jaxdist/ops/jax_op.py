@@ -32,10 +32,11 @@ class JaxFunction(KernelOp, ForwardModeOp):
 
     __props__ = ("function",)
 
+    # Decided by what the function does.
+    in_one_piece = None
+
     def __init__(self, function: Flat) -> None:
         self.function = function
-
-    in_one_piece = None
 
     @cached_property
     def compiled(self) -> Any:
