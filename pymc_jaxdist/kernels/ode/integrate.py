@@ -192,13 +192,7 @@ def _subjects_last(x: jax.Array) -> jax.Array:
 
 
 def _each_subject(function: Callable) -> Callable:
-    def each(*arguments: Any) -> Any:
-        if jax.tree.leaves(arguments)[0].shape[-1] == 1:
-            one = jax.tree.map(lambda x: x[..., 0], arguments)
-            return jax.tree.map(lambda x: x[..., None], function(*one))
-        return jax.vmap(function, in_axes=-1, out_axes=-1)(*arguments)
-
-    return each
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
 
 
 class _Loop:
