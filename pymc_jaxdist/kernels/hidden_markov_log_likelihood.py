@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.forward_backward import marginal_log_likelihood
+from pymc_jaxdist.kernels.probabilities import is_stochastic
 from pymc_jaxdist.kernels.stationary import stationary_distribution
 
-__all__ = ["HiddenMarkovLogLikelihood", "MarginalLogLikelihood", "is_stochastic"]
+__all__ = ["HiddenMarkovLogLikelihood", "MarginalLogLikelihood"]
 
 
 @dataclass(frozen=True)
@@ -154,27 +155,3 @@ def of_histories(of_states: jax.Array, n_histories: int) -> jax.Array:
         # Parameters that do not fit: let broadcasting say so.
         return jnp.broadcast_to(of_states, (*of_states.shape[:-1], n_histories))
     return jnp.tile(of_states, n_histories // n_own)
-
-
-def is_stochastic(probs: jax.Array) -> jax.Array:
-    """Tell whether rows are probability distributions.
-
-    Parameters
-    ----------
-    probs : (..., K) array
-        Probabilities; of a matrix ``(..., K, K)`` each row is judged by itself.
-
-    Returns
-    -------
-    (...) array of bool
-        Whether the row has no negative entry and sums to one within 1e-6 (in float64).
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> is_stochastic(jnp.array([[0.5, 0.5], [0.9, 0.2]])).tolist()
-    [True, False]
-    """
-    tolerance = max(1e-6, 8 * float(jnp.finfo(probs.dtype).eps))
-    sums_to_one = jnp.abs(jnp.sum(probs, axis=-1) - 1) <= tolerance
-    return sums_to_one & jnp.all(probs >= 0, axis=-1)

@@ -7,10 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from pymc_jaxdist.kernels.emission import Emission
-from pymc_jaxdist.kernels.hidden_markov_log_likelihood import (
-    HiddenMarkovLogLikelihood,
-    is_stochastic,
-)
+from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
+from pymc_jaxdist.kernels.probabilities import is_stochastic
 from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood
 
 __all__ = ["HiddenSemiMarkovLogLikelihood"]

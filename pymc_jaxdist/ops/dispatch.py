@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import numba_funcify
 
-from pymc_jaxdist.ops.compat import numba_object_mode
+from pymc_jaxdist.ops.compat import numba_object_mode, numba_of_graph
+from pymc_jaxdist.ops.hidden_markov_graph import hidden_markov_graph
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.log_density import (
     LogDensity,
@@ -38,12 +40,23 @@ def jax_log_density(op: Any, node: Apply | None = None, **kwargs: Any) -> Callab
     return call
 
 
-@numba_funcify.register(LogDensity)
 @numba_funcify.register(LogDensityPullback)
 @numba_funcify.register(LogDensityHessianProduct)
-def numba_log_density(op: Any, node: Apply | None = None, **kwargs: Any) -> Callable:
+def numba_kernel(op: Any, node: Apply, **kwargs: Any) -> Callable:
     """Call the compiled kernel from Numba."""
     return numba_object_mode(op, node, **kwargs)
+
+
+@numba_funcify.register(LogDensity)
+def numba_log_density(op: LogDensity, node: Apply, **kwargs: Any) -> Callable:
+    """Compile a hidden Markov model by Numba where it can do all of it; call the kernel else."""
+    fresh = [x if isinstance(x, Constant) else x.type() for x in node.inputs]
+    outputs = hidden_markov_graph(op.kernel, fresh, op.batch_ndim, op.wrt)
+    native = None
+    if outputs is not None:
+        moving = [x for x in fresh if not isinstance(x, Constant)]
+        native = numba_of_graph(op, node, FunctionGraph(moving, outputs, clone=True))
+    return native or numba_object_mode(op, node, **kwargs)
 
 
 @dataclass(frozen=True)

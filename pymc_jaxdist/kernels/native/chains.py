@@ -4,23 +4,23 @@
 
 from __future__ import annotations
 
-import zlib
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from llvmlite.binding import add_symbol
 from numba import cfunc, types
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
-from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
+from pymc_jaxdist.kernels.native.addresses import floats, integers
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled, fingerprint, inlined
 from pymc_jaxdist.kernels.native.extended import extended_posterior
 from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
 from pymc_jaxdist.kernels.native.stretches import begin_stretches, join_stretches
 from pymc_jaxdist.kernels.native.vectors import LANES
 
-__all__ = ["posterior_handler"]
+__all__ = ["posterior_function", "posterior_handler"]
 
 # Sequences so few and so long are cut into stretches: four or more fill half of the lanes by
 # themselves, and with more states the products cost more than the lanes that stay empty.
@@ -164,35 +164,29 @@ def _posterior(
 
 
 @inlined
-def _zeros(frame, result, size):
-    array = ffi.floats(frame, True, result, size)
+def _zeros(address, size):
+    array = floats(address, size)
     for i in range(size):
         array[i] = 0.0
     return array
 
 
-def _fingerprint() -> int:
-    """Give a number that changes with the source of what is compiled here.
-
-    Numba looks at the file of a function when it decides whether what it kept on disk is still
-    valid, but not at the files of the functions which that calls.
-    """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
-
-
-def _compile(handler: Any) -> Any:
-    signature = types.int64(types.int64)
+def _compile(function: Any, signature: Any) -> Any:
     try:
-        return cfunc(signature, nopython=True, cache=True)(handler)
+        return cfunc(signature, nopython=True, cache=True)(function)
     except RuntimeError:
         # There is no place on this machine where compiled code could be kept.
-        return cfunc(signature, nopython=True)(handler)
+        return cfunc(signature, nopython=True)(function)
+
+
+# Numbers of sequences, times, states, initial distributions and matrices in time; addresses of the
+# five arguments that are arrays; the largest ratio; addresses of the seven results.
+_SIGNATURE = types.int64(*[types.int64] * 10, types.float64, *[types.int64] * 7)
 
 
 @lru_cache
-def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
-    """Compile the posterior of hidden Markov chains as a handler for XLA.
+def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunction:
+    """Compile the posterior of hidden Markov chains as a function of addresses.
 
     Parameters
     ----------
@@ -204,26 +198,38 @@ def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
 
     Returns
     -------
-    numba cfunc
+    numba.types.ExternalFunction
+        For code that Numba compiles. It returns 0.
     """
-    fingerprint = _fingerprint()
+    sources = fingerprint()
 
-    def handler(frame):
+    def posterior_of_addresses(
+        N,
+        T,
+        K,
+        starts,
+        matrices,
+        log_likelihoods,
+        initial_probs,
+        transition_matrix,
+        order,
+        lengths,
+        largest_ratio,
+        log_likelihood,
+        status,
+        posterior,
+        first,
+        pairs,
+        before,
+        evidence,
+    ):
         # The fingerprint is never 0; it is here to be part of what Numba keeps on disk.
-        if ffi.answered_query(frame) or fingerprint == 0:
-            return 0
-        N, T, K = ffi.length(frame, 0, 0), ffi.length(frame, 0, 1), ffi.length(frame, 0, 2)
+        if sources == 0:
+            return 1
         if unrolled:
             K = np.int64(unrolled)
-        starts, chains, matrices = (
-            ffi.length(frame, 1, 0),
-            ffi.length(frame, 2, 0),
-            ffi.length(frame, 2, 1),
-        )
         constant = matrices == 1
-        pairs = _zeros(frame, 4, N * K * K if constant else 0)
-        before = _zeros(frame, 4, 0 if constant else N * T * K)
-        evidence = _zeros(frame, 4 if constant else 5, 0 if constant else N * T * K)
+        chains = N if own_matrix else 1
         _posterior(
             N,
             T,
@@ -231,20 +237,68 @@ def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
             starts > 1,
             own_matrix,
             matrices,
-            ffi.floats(frame, False, 0, N * T * K),
-            ffi.floats(frame, False, 1, starts * K),
-            ffi.floats(frame, False, 2, chains * matrices * K * K),
-            ffi.integers(frame, False, 3, N),
-            ffi.integers(frame, False, 4, N),
-            ffi.floats(frame, False, 5, 1)[0],
-            ffi.floats(frame, True, 0, N),
-            ffi.floats(frame, True, 1, N),
-            ffi.floats(frame, True, 2, N * T * K),
-            _zeros(frame, 3, N * K),
-            pairs,
-            before,
-            evidence,
+            floats(log_likelihoods, N * T * K),
+            floats(initial_probs, starts * K),
+            floats(transition_matrix, chains * matrices * K * K),
+            integers(order, N),
+            integers(lengths, N),
+            largest_ratio,
+            floats(log_likelihood, N),
+            floats(status, N),
+            floats(posterior, N * T * K),
+            _zeros(first, N * K),
+            _zeros(pairs, N * K * K if constant else 0),
+            _zeros(before, 0 if constant else N * T * K),
+            _zeros(evidence, 0 if constant else N * T * K),
         )
         return 0
 
-    return _compile(handler)
+    # Code that is kept on disk finds the function by this name.
+    name = f"pymc_jaxdist_posterior_{unrolled}_{own_matrix}_{sources}"
+    add_symbol(name, _compile(posterior_of_addresses, _SIGNATURE).address)
+    return types.ExternalFunction(name, _SIGNATURE)
+
+
+@lru_cache
+def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
+    """Compile `posterior_function` as a handler for XLA.
+
+    Parameters
+    ----------
+    unrolled, own_matrix
+        As for `posterior_function`.
+
+    Returns
+    -------
+    numba cfunc
+    """
+    posterior = posterior_function(unrolled, own_matrix)
+
+    def handler(frame):
+        if ffi.answered_query(frame):
+            return 0
+        matrices = ffi.length(frame, 2, 1)
+        pairs = 4 if matrices == 1 else -1
+        before, evidence = (-1, -1) if matrices == 1 else (4, 5)
+        return posterior(
+            ffi.length(frame, 0, 0),
+            ffi.length(frame, 0, 1),
+            ffi.length(frame, 0, 2),
+            ffi.length(frame, 1, 0),
+            matrices,
+            ffi.argument(frame, 0),
+            ffi.argument(frame, 1),
+            ffi.argument(frame, 2),
+            ffi.argument(frame, 3),
+            ffi.argument(frame, 4),
+            floats(ffi.argument(frame, 5), 1)[0],
+            ffi.result(frame, 0),
+            ffi.result(frame, 1),
+            ffi.result(frame, 2),
+            ffi.result(frame, 3),
+            ffi.result(frame, pairs),
+            ffi.result(frame, before),
+            ffi.result(frame, evidence),
+        )
+
+    return _compile(handler, types.int64(types.int64))

@@ -18,12 +18,12 @@ from typing import Any
 
 import jax
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import inlined
 
-__all__ = ["answered_query", "floats", "integers", "length", "register"]
+__all__ = ["answered_query", "argument", "length", "register", "result"]
 
 # Positions in the structures, counted in words of eight bytes.
 _FRAME_EXTENSION, _FRAME_API, _FRAME_ARGUMENTS, _FRAME_RESULTS = 1, 2, 5, 10
@@ -58,22 +58,6 @@ def _write_word(typing_context, address, index, value):
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-def _pointer_to(number_type):
-    @intrinsic
-    def pointer(typing_context, address):
-        def generate(context, builder, signature, arguments):
-            target = context.get_value_type(signature.return_type)
-            return builder.inttoptr(arguments[0], target)
-
-        return types.CPointer(number_type)(types.int64), generate
-
-    return pointer
-
-
-_pointer_to_floats = _pointer_to(types.float64)
-_pointer_to_integers = _pointer_to(types.int64)
-
-
 @inlined
 def answered_query(frame):
     """Answer XLA's question for the version of the interface, if that is what the call is.
@@ -104,17 +88,17 @@ def length(frame, index, axis):
 
 
 @inlined
-def floats(frame, result, index, size):
-    """View an argument (or a result) as a flat array of double precision."""
-    buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)
-    return carray(_pointer_to_floats(_word(buffer, _BUFFER_DATA)), (size,))
+def argument(frame, index):
+    """Read where an argument begins in memory."""
+    return _word(_buffer(frame, _FRAME_ARGUMENTS, index), _BUFFER_DATA)
 
 
 @inlined
-def integers(frame, result, index, size):
-    """View an argument (or a result) as a flat array of 64-bit integers."""
-    buffer = _buffer(frame, _FRAME_RESULTS if result else _FRAME_ARGUMENTS, index)
-    return carray(_pointer_to_integers(_word(buffer, _BUFFER_DATA)), (size,))
+def result(frame, index):
+    """Read where a result begins in memory; 0 for the index -1, which is of none."""
+    if index < 0:
+        return 0
+    return _word(_buffer(frame, _FRAME_RESULTS, index), _BUFFER_DATA)
 
 
 def register(name: str, handler: Any) -> None:

@@ -1,0 +1,128 @@
+"""The log-likelihood of hidden Markov chains and its gradients, for code that Numba compiles."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numba import njit
+
+from pymc_jaxdist.kernels.native.chains import posterior_function
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_UNROLLED_STATES
+from pymc_jaxdist.kernels.native.status import UNDECIDED
+from pymc_jaxdist.kernels.probabilities import row_sum_tolerance
+from pymc_jaxdist.kernels.underflow import loss_thresholds
+
+__all__ = ["compiled_gradients"]
+
+_TOLERANCE = row_sum_tolerance(np.dtype("float64"))
+_LARGEST_RATIO = 1 / loss_thresholds(np.dtype("float64"))[1]
+
+
+@called_from_compiled
+def _kept(*arrays):
+    """Use arrays of which only the addresses were used before, so that they are not freed."""
+
+
+@called_from_compiled
+def _stochastic(rows):
+    """Tell whether every row of a matrix is a probability distribution."""
+    proper = True
+    for i in range(rows.shape[0]):
+        total = 0.0
+        for j in range(rows.shape[1]):
+            proper &= rows[i, j] >= 0
+            total += rows[i, j]
+        proper &= abs(total - 1) <= _TOLERANCE
+    return proper
+
+
+@called_from_compiled
+def _add_products(before, evidence, own_matrix, gradient):
+    """Add the expected transitions of each time to the gradient by its transition matrix."""
+    N, T, K = before.shape
+    for n in range(N):
+        m = n if own_matrix else 0
+        for t in range(T - 1):
+            for i in range(K):
+                for j in range(K):
+                    gradient[m, t, i, j] += before[n, t, i] * evidence[n, t + 1, j]
+
+
+@lru_cache
+def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant: bool) -> Callable:
+    """Return log-likelihoods and the gradients of their sum as a function that Numba compiles.
+
+    Parameters
+    ----------
+    states : int
+        K.
+    own_start, own_matrix : bool
+        Whether each sequence has its own initial probabilities and transition matrix.
+    constant : bool
+        Whether the transition matrix is constant in time.
+
+    Returns
+    -------
+    callable
+        ``(log_likelihoods (N, T, K), initial_probs (N or 1, K), transition_matrix
+        (N or 1, T - 1 or 1, K, K), order (N,), lengths (N,))`` to the log-likelihoods ``(N,)``,
+        and the gradients by the first three. ``order`` are all sequences in the order in which
+        to compute them. A log-likelihood is ``-inf`` if the sequence is impossible, and NaN if it
+        was not computed: where scaling may have lost something and the matrix varies in time,
+        and everywhere if probabilities are no distributions.
+    """
+    unrolled = states if states <= MAX_UNROLLED_STATES else 0
+    posterior = posterior_function(unrolled, own_matrix)
+
+    @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    def hidden_markov_gradients(log_likelihoods, initial_probs, transition_matrix, order, lengths):
+        log_likelihoods = np.ascontiguousarray(log_likelihoods)
+        initial_probs = np.ascontiguousarray(initial_probs)
+        transition_matrix = np.ascontiguousarray(transition_matrix)
+        order, lengths = np.ascontiguousarray(order), np.ascontiguousarray(lengths)
+        N, T, K = log_likelihoods.shape
+        log_likelihood, status, first = np.empty(N), np.empty(N), np.empty((N, K))
+        of_evidence = np.empty((N, T, K))
+        pairs = np.empty((N if constant else 0, K, K))
+        before = np.empty((0 if constant else N, T, K))
+        evidence = np.empty((0 if constant else N, T, K))
+        posterior(
+            N,
+            T,
+            K,
+            initial_probs.shape[0],
+            transition_matrix.shape[1],
+            log_likelihoods.ctypes.data,
+            initial_probs.ctypes.data,
+            transition_matrix.ctypes.data,
+            order.ctypes.data,
+            lengths.ctypes.data,
+            _LARGEST_RATIO,
+            log_likelihood.ctypes.data,
+            status.ctypes.data,
+            of_evidence.ctypes.data,
+            first.ctypes.data,
+            pairs.ctypes.data,
+            before.ctypes.data,
+            evidence.ctypes.data,
+        )
+        _kept(log_likelihoods, order, lengths, status, first, pairs, before, evidence)
+        proper = _stochastic(initial_probs) and _stochastic(transition_matrix.reshape(-1, K))
+        of_start, of_matrix = np.zeros_like(initial_probs), np.zeros_like(transition_matrix)
+        for n in range(N):
+            if not proper or status[n] == UNDECIDED:
+                log_likelihood[n] = np.nan
+            of_start[n if own_start else 0] += first[n]
+            if constant:
+                of_matrix[n if own_matrix else 0, 0] += pairs[n]
+        if not constant:
+            _add_products(before, evidence, own_matrix, of_matrix)
+        return log_likelihood, of_evidence, of_start, of_matrix
+
+    compiled: Callable = hidden_markov_gradients
+    return compiled

@@ -1,0 +1,216 @@
+"""Numba without Python: the numbers of the JAX kernel, for every form of hidden Markov model."""
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.ops import LogDensity
+from tests.reference import hidden_markov as reference
+
+RNG = np.random.default_rng(20261122)
+
+
+@pytest.fixture
+def python_calls(monkeypatch):
+    """A list with an entry for each evaluation that went through Python."""
+    calls = []
+    perform = LogDensity.perform
+
+    def counted(op, *arguments):
+        calls.append(op)
+        return perform(op, *arguments)
+
+    monkeypatch.setattr(LogDensity, "perform", counted)
+    return calls
+
+
+def value_and_gradients(inputs, logp, mode):
+    return pytensor.function(inputs, [logp, *pt.grad(logp.sum(), inputs)], mode=mode)
+
+
+def hidden_markov(y, emission, parameters, *, start=None, matrix=None, states=2, **options):
+    """Return inputs, log-likelihoods and a point of a model of given observations.
+
+    ``parameters`` are values of those of ``emission``; ``start`` and ``matrix`` are shapes.
+    """
+    start, matrix = start or (states,), matrix or (states, states)
+    point = [
+        *(np.asarray(x, dtype=float) for x in parameters),
+        RNG.dirichlet(np.ones(states), size=start[:-1]) / states ** (options.get("order", 1) - 1),
+        RNG.dirichlet(np.ones(states), size=matrix[:-1]),
+    ]
+    inputs = [pt.tensor(shape=x.shape, dtype="float64") for x in point]
+    with pm.Model():
+        pmj.MarginalHMM("y", emission(*inputs[:-2]), inputs[-1], inputs[-2], observed=y, **options)
+        (logp,) = pm.modelcontext(None).logp(sum=False)
+    return inputs, logp, point
+
+
+def assert_equal(results, expected):
+    for ours, others in zip(results, expected, strict=True):
+        scale = max(1.0, np.max(np.abs(others), initial=0.0, where=np.isfinite(others)))
+        assert_allclose(ours, others, rtol=1e-12, atol=1e-12 * scale)
+
+
+def assert_same_without_python(model, python_calls):
+    inputs, logp, point = model
+    expected = value_and_gradients(inputs, logp, "JAX")(*point)
+    native = value_and_gradients(inputs, logp, "NUMBA")
+    python_calls.clear()
+    results = native(*point)
+    assert not python_calls
+    assert_equal(results, expected)
+
+
+def normal(y, states=2, **options):
+    locations = np.linspace(-1.0, 1.0, states)
+    return hidden_markov(y, pm.Normal.dist, [locations, 0.8], states=states, **options)
+
+
+def observations(*shape):
+    return RNG.normal(size=shape)
+
+
+def with_missing(*shape):
+    y = observations(*shape)
+    y[RNG.random(shape) < 0.3] = np.nan
+    return y
+
+
+SHAPES = {
+    "one sequence": lambda: normal(observations(12)),
+    "sequences": lambda: normal(observations(5, 12), 3),
+    "two batch dimensions": lambda: normal(observations(2, 3, 7), 3),
+    "more sequences than lanes": lambda: normal(observations(20, 9), 6),
+    "one long sequence": lambda: normal(observations(1, 600), 3),
+    "missing": lambda: normal(with_missing(4, 9)),
+    "lengths": lambda: normal(observations(3, 8), 3, lengths=np.array([5, 8, 1])),
+    "known states": lambda: normal(
+        observations(2, 6), allowed_states=RNG.integers(-1, 2, size=(2, 6))
+    ),
+    "varying in time": lambda: normal(observations(3, 8), 3, matrix=(7, 3, 3)),
+    "a matrix each": lambda: normal(observations(3, 8), 3, matrix=(3, 1, 3, 3)),
+    "all their own": lambda: normal(observations(3, 8), matrix=(3, 7, 2, 2), start=(3, 2)),
+    "order 2": lambda: normal(observations(3, 8), matrix=(2, 2, 2), start=(2, 2), order=2),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape(name, python_calls):
+    assert_same_without_python(SHAPES[name](), python_calls)
+
+
+RATES = np.array([0.7, 1.6])
+COUNTS = RNG.poisson(3, size=(3, 20))
+POSITIVE = RNG.gamma(2.0, size=(3, 20))
+CASES = {
+    "StudentT": (lambda a: pm.StudentT.dist(nu=4, mu=a, sigma=1.3), observations(3, 20)),
+    "Poisson": (pm.Poisson.dist, COUNTS),
+    "Poisson, missing": (pm.Poisson.dist, np.where(COUNTS == 2, np.nan, COUNTS)),
+    "ZeroInflatedPoisson": (lambda a: pm.ZeroInflatedPoisson.dist(0.7, a), COUNTS),
+    "Gamma": (lambda a: pm.Gamma.dist(a, 1.2), POSITIVE),
+    "VonMises": (lambda a: pm.VonMises.dist(0.2, a), RNG.uniform(-3, 3, size=(3, 20))),
+    "MvNormal": (
+        lambda a: pm.MvNormal.dist(pt.stack([a, 2 * a], -1), np.eye(2)),
+        observations(3, 20, 2),
+    ),
+    "Censored": (
+        lambda a: pm.Censored.dist(pm.Normal.dist(a, 1.0), lower=-1, upper=1),
+        np.clip(observations(3, 20), -1, 1),
+    ),
+    "two channels": (
+        lambda a: (pm.Poisson.dist(a), pm.Normal.dist(a, 1.0)),
+        np.stack([COUNTS, with_missing(3, 20)], axis=-1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_emission(name, python_calls):
+    emission, y = CASES[name]
+    assert_same_without_python(hidden_markov(y, emission, [RATES]), python_calls)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Observations as an input, so that one function serves every example."""
+    shapes = {"y": (4, 6), "mu": (3,), "sigma": (), "start": (3,), "matrix": (3, 3)}
+    inputs = [pt.tensor(name, shape=shape, dtype="float64") for name, shape in shapes.items()]
+    y, mu, sigma, start, matrix = inputs
+    hmm = pmj.MarginalHMM.dist(pm.Normal.dist(mu, sigma), matrix, start, shape=(4, 6))
+    return [value_and_gradients(inputs, pm.logp(hmm, y), mode) for mode in ("NUMBA", "JAX")]
+
+
+@settings(max_examples=50)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.1, 3.0, 300.0]),
+    zeros=st.booleans(),
+    fault=st.sampled_from([None, "sigma", "start", "matrix", "mu", "nan in mu", "y"]),
+)
+def test_whatever_the_parameters(compiled, seed, spread, zeros, fault):
+    """Underflow, structural zeros, and what is impossible: as the JAX kernel says."""
+    rng = np.random.default_rng(seed)
+    y, mu = rng.normal(scale=spread, size=(4, 6)), rng.normal(scale=spread, size=3)
+    sigma, start = np.array(1.0), rng.dirichlet(np.ones(3))
+    matrix = rng.dirichlet(np.ones(3), size=3)
+    if zeros:
+        matrix[np.arange(3), rng.permutation(3)] = 0.0
+        matrix /= matrix.sum(axis=1, keepdims=True)
+    match fault:
+        case "sigma":
+            sigma = np.array(-1.0)
+        case "start":
+            start = start * 1.1
+        case "matrix":
+            matrix[0] *= 0.9
+        case "mu":
+            mu[1] = np.inf
+        case "nan in mu":
+            mu[1] = np.nan
+        case "y":
+            y[2, 3] = np.inf
+    native, kernel = (function(y, mu, sigma, start, matrix) for function in compiled)
+    assert_equal(native, kernel)
+    if fault is None:
+        emitted = -0.5 * (y[..., None] - mu) ** 2 - 0.5 * np.log(2 * np.pi)
+        own = [reference.log_likelihood(ll, start, matrix[None].repeat(5, 0)) for ll in emitted]
+        assert_allclose(native[0], own, rtol=1e-12)
+
+
+def test_impossible_evaluations_are_counted(compiled):
+    native = compiled[0]
+    point = [observations(4, 6), np.zeros(3), np.array(-1.0), np.ones(3) / 3, np.ones((3, 3)) / 3]
+    pmj.impossible_evaluations(reset=True)
+    assert (native(*point)[0] == -np.inf).all()
+    assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 1}
+
+
+def test_data_can_be_replaced_by_longer_ones(python_calls):
+    with pm.Model() as model:
+        y = pm.Data("y", observations(2, 5))
+        mu = pm.Normal("mu", shape=2)
+        pmj.MarginalHMM("obs", pm.Normal.dist(mu, 1.0), np.eye(2), np.ones(2) / 2, observed=y)
+        native, kernel = (model.compile_logp(mode=mode) for mode in ("NUMBA", "JAX"))
+        for shape in ((2, 5), (3, 9)):
+            pm.set_data({"y": observations(*shape)})
+            python_calls.clear()
+            assert_allclose(native({"mu": RATES}), kernel({"mu": RATES}), rtol=1e-12)
+            assert not python_calls
+
+
+def test_a_model_that_numba_cannot_do_alone_uses_the_kernel(python_calls):
+    """Stationary initial probabilities are the kernel's own."""
+    mu, matrix = pt.dvector("mu"), pt.dmatrix("matrix")
+    hmm = pmj.MarginalHMM.dist(pm.Normal.dist(mu, 1.0), matrix, shape=(2, 5))
+    inputs, logp = [mu, matrix], pm.logp(hmm, observations(2, 5))
+    point = [RATES, np.array([[0.9, 0.1], [0.3, 0.7]])]
+    native = value_and_gradients(inputs, logp, "NUMBA")(*point)
+    assert python_calls
+    assert_equal(native, value_and_gradients(inputs, logp, "JAX")(*point))
