@@ -171,9 +171,7 @@ def of_jax(given: Problem, one: Callable) -> Callable[[], Any]:
 def naive(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array:
     matrices = jnp.broadcast_to(matrix, (len(evidence) - 1, *matrix.shape[-2:]))
 
-    def step(
-        log_alpha: jax.Array, at: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, None]:
+    def step(log_alpha: jax.Array, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         emitted, now = at
         return logsumexp(log_alpha[:, None] + jnp.log(now), axis=0) + emitted, None
 
@@ -261,7 +259,11 @@ def draw(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     ax.axhline(1, color="black", linewidth=0.8)
     ax.set_yscale("log", base=2)
     ax.set_yticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["⅛", "¼", "½", "1", "2", "4", "8"])
-    ax.set_xticks(range(len(results)), [x.replace(" × ", "\n× ").replace(", ", "\n") for x in results], fontsize=8)
+    ax.set_xticks(
+        range(len(results)),
+        [x.replace(" × ", "\n× ").replace(", ", "\n") for x in results],
+        fontsize=8,
+    )
     ax.set_xlabel("sequences × times × states")
     ax.set_ylabel("times as fast as dynamax")
     ax.legend(fontsize=8, ncols=2, frameon=False)

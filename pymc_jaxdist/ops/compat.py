@@ -25,8 +25,8 @@ __all__ = [
     "VersionedOp",
     "dfs_rewriter",
     "in_order",
-    "numba_of_graph",
     "numba_object_mode",
+    "numba_of_graph",
 ]
 
 
@@ -190,10 +190,10 @@ def _all_finite(array: np.ndarray) -> bool:
     if array.ndim == 0:
         return bool(np.isfinite(array[()]))
     # Numba compiles this loop in a tenth of the time that its own reductions take.
+    finite = True
     for number in array.flat:
-        if not np.isfinite(number):
-            return False
-    return True
+        finite &= np.isfinite(number)
+    return bool(finite)
 
 
 class _OfSomeInputs:

@@ -35,9 +35,9 @@ class HiddenMarkovGradients(Op):
 
     def make_node(self, *inputs: Any) -> Apply:
         variables = [pt.as_tensor_variable(x) for x in inputs]
-        log_likelihoods, initial_probs, transition_matrix = variables[:3]
-        per_sequence = TensorType("float64", shape=log_likelihoods.type.shape[:1])
-        gradients = [x.type() for x in (log_likelihoods, initial_probs, transition_matrix)]
+        *by, order, _ = variables
+        per_sequence = TensorType("float64", shape=order.type.shape)
+        gradients = [x.type() for x in by]
         return Apply(self, variables, [per_sequence(), *gradients])
 
     def perform(

@@ -61,6 +61,14 @@ def hidden_markov_graph(
     if states is None or states > MAX_STATES or matrices is None:
         return None
 
+    batch_shape = [_length(value, axis) for axis in range(batch_ndim)]
+    times = _length(value, batch_ndim)
+    order, used = _order(lengths, batch_shape, times)
+    in_a_row = matrices == 1 and 0 not in wrt and _gains_in_a_row(kernel, inputs, used, times)
+    if in_a_row:
+        value = _in_a_row(value, used, batch_ndim)
+        if allowed_states is not None:
+            allowed_states = _in_a_row(allowed_states, used, batch_ndim)
     evidence: Any = 0.0
     for channel, emission in enumerate(kernel.emissions):
         parameters = [remaining.pop(0) for _ in range(emission.n_parameters)]
@@ -70,12 +78,15 @@ def hidden_markov_graph(
     if allowed_states is not None:
         evidence = pt.switch(_of_histories(allowed_states, states), evidence, -np.inf)
 
-    batch_shape = [_length(value, axis) for axis in range(batch_ndim)]
-    times = _length(value, batch_ndim)
-    evidence = _flat(evidence, batch_shape, [times, states])
+    if in_a_row:
+        rows = math.prod(value.type.shape[: batch_ndim + 1])
+        own_shape = list(value.type.shape[:batch_ndim])
+        evidence = _flat(evidence, own_shape, [rows // math.prod(own_shape), states])
+        evidence = evidence.reshape((rows, states))
+    else:
+        evidence = _flat(evidence, batch_shape, [times, states])
     start = _flat_or_shared(initial_probs, batch_shape, [states])
     matrix = _flat_or_shared(transition_matrix, batch_shape, [matrices, states, states])
-    order, used = _order(lengths, batch_shape, times)
     op = HiddenMarkovGradients(
         states,
         own_start=start.type.shape[0] != 1,
@@ -104,6 +115,51 @@ def _has_graph(kernel: Any) -> bool:
     )
 
 
+def _gains_in_a_row(
+    kernel: HiddenMarkovLogLikelihood,
+    inputs: Sequence[TensorVariable],
+    used: TensorVariable,
+    times: Any,
+) -> bool:
+    """Tell whether `_in_a_row` is possible and saves time.
+
+    It saves the padding; and of one sequence an axis of length 1, which keeps PyTensor from
+    fusing sums with what they are sums of. It is possible if all is known, and no parameter
+    differs between observations.
+    """
+    if not isinstance(used, Constant) or not isinstance(times, int):
+        return False
+    data = [inputs[0]]
+    if kernel.allowed_states_given:
+        data.append(inputs[3 + kernel.lengths_given])
+    n_parameters = sum(emission.n_parameters for emission in kernel.emissions)
+    return (
+        (len(used.data) == 1 or used.data.min(initial=times) < times)
+        and all(isinstance(x, Constant) for x in data)
+        and all(emission.event_ndim == 0 for emission in kernel.emissions)
+        and all(p.type.ndim <= 1 for p in inputs[len(inputs) - n_parameters :])
+    )
+
+
+def _in_a_row(data: TensorVariable, used: TensorVariable, batch_ndim: int) -> TensorVariable:
+    """Put what belongs to the observations of all sequences in a row, without padding.
+
+    A sequence is computed beside longer ones, and looks as far as they do: behind the last, too,
+    there must be something. The row is folded to the number of axes that was expected, none of
+    length 1.
+    """
+    lengths = cast(Constant, used).data
+    values = cast(Constant, data).data
+    batch_shape, times = values.shape[:batch_ndim], values.shape[batch_ndim]
+    there = np.arange(times) < lengths.reshape(*batch_shape, 1)
+    row = values[there]
+    folds = 2**batch_ndim
+    behind = times + -(len(row) + times) % folds
+    first = values.reshape(-1, *row.shape[1:])[:1]
+    row = np.concatenate([row, np.repeat(first, behind, axis=0)])
+    return pt.constant(row.reshape(*[2] * batch_ndim, len(row) // folds, *row.shape[1:]))
+
+
 def _column(value: TensorVariable, channel: int) -> TensorVariable:
     if isinstance(value, Constant):
         return pt.constant(value.data[..., channel])
@@ -125,7 +181,9 @@ def _log_likelihoods(
     if value.type.dtype.startswith("float") and (may_be_missing or emission.discrete):
         axes = tuple(range(-emission.event_ndim, 0))
         absent = xp.isnan(observations)
-        in_part, in_whole = (absent.any(axis=axes), absent.all(axis=axes)) if axes else 2 * (absent,)
+        in_part, in_whole = (
+            (absent.any(axis=axes), absent.all(axis=axes)) if axes else 2 * (absent,)
+        )
         if may_be_missing:
             missing = in_whole
         impossible = in_part & ~in_whole if may_be_missing else in_part
@@ -152,7 +210,9 @@ def _log_likelihoods(
 def _first_present(emission: Emission, observations: Any, absent: Any) -> Any:
     """Return the first observation that is there, or a number many supports contain."""
     xp = np if isinstance(observations, np.ndarray) else pt
-    rows = observations.reshape((-1, *tuple(observations.shape)[observations.ndim - emission.event_ndim :]))
+    rows = observations.reshape(
+        (-1, *tuple(observations.shape)[observations.ndim - emission.event_ndim :])
+    )
     is_absent = absent.reshape((-1,))
     first = rows[xp.argmin(is_absent.astype("int8"))]
     return xp.where(is_absent.all(), 1.0 if emission.discrete else 0.5, first)
@@ -197,8 +257,13 @@ def _order(
 ) -> tuple[TensorVariable, TensorVariable]:
     """Return the sequences from the longest to the shortest, and how much of each is used."""
     sequences = math.prod(batch_shape)
+    known = isinstance(sequences, int) and isinstance(times, int)
+    if known and (lengths is None or isinstance(lengths, Constant)):
+        given = times if lengths is None else np.clip(lengths.data.astype("int64"), 0, times)
+        used = np.broadcast_to(np.int64(given), batch_shape).reshape(sequences)
+        return pt.constant(np.argsort(-used, kind="stable")), pt.constant(used)
     if lengths is None:
         return pt.arange(sequences), pt.full((sequences,), times, dtype="int64")
-    used = pt.clip(lengths.astype("int64"), 0, times)
-    used = pt.broadcast_to(used, tuple(batch_shape)).reshape((sequences,))
-    return pt.argsort(-used), used
+    symbolic = pt.clip(lengths.astype("int64"), 0, times)
+    symbolic = pt.broadcast_to(symbolic, tuple(batch_shape)).reshape((sequences,))
+    return pt.argsort(-symbolic), symbolic

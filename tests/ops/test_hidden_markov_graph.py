@@ -91,6 +91,14 @@ SHAPES = {
     "one long sequence": lambda: normal(observations(1, 600), 3),
     "missing": lambda: normal(with_missing(4, 9)),
     "lengths": lambda: normal(observations(3, 8), 3, lengths=np.array([5, 8, 1])),
+    "lengths and known states": lambda: normal(
+        with_missing(12, 8),
+        lengths=RNG.integers(0, 9, size=12),
+        allowed_states=RNG.integers(-1, 2, size=(12, 8)),
+    ),
+    "lengths of batches": lambda: normal(
+        observations(2, 3, 8), lengths=RNG.integers(1, 9, size=(2, 3))
+    ),
     "known states": lambda: normal(
         observations(2, 6), allowed_states=RNG.integers(-1, 2, size=(2, 6))
     ),

@@ -56,6 +56,7 @@ def _posterior(
     transition_matrix,
     order,
     lengths,
+    offsets,
     largest_ratio,
     log_likelihood,
     status,
@@ -65,8 +66,8 @@ def _posterior(
     before,
     evidence,
 ):
-    """Fill the arrays from `log_likelihood` on; all are flat. See `native_posterior`."""
-    series, square = times * states, states * states
+    """Fill the arrays from `log_likelihood` on; all are flat. See `posterior_function`."""
+    square = states * states
     constant = matrices == 1
     stride = 0 if constant else square
     few = constant and sequences < FEW_SEQUENCES and states <= MAX_STATES_OF_STRETCHES
@@ -84,7 +85,7 @@ def _posterior(
             stretches = begin_stretches(
                 lanes,
                 log_likelihoods,
-                one * series,
+                offsets[one],
                 lengths[one],
                 initial_probs,
                 one * states if own_start else 0,
@@ -98,7 +99,7 @@ def _posterior(
         if not stretches:
             for i in range(LANES):
                 n = order[min(begin + i, begin + filled - 1)]
-                lanes.starts[i] = n * series
+                lanes.starts[i] = offsets[n]
                 lanes.matrices[i] = n * matrices * square if own_matrix else 0
                 lanes.ends[i] = lengths[n] if i < filled else 0
                 for k in range(states):
@@ -134,7 +135,7 @@ def _posterior(
                 # The states are written here, pairs and first begin as 0.
                 log_likelihood[n] = extended_posterior(
                     log_likelihoods,
-                    n * series,
+                    offsets[n],
                     initial_probs,
                     row,
                     transition_matrix,
@@ -152,15 +153,15 @@ def _posterior(
                     used, status[n] = 0, IMPOSSIBLE
             else:
                 used, status[n], log_likelihood[n] = 0, UNDECIDED, 0.0
-            for j in range(n * series + used * states, (n + 1) * series):
+            for j in range(offsets[n] + used * states, offsets[n + 1]):
                 posterior[j] = 0.0
             if used > 0 and lanes.sum_of_ratios[i] <= largest_ratio:
                 _copy_out(lanes.emission, i, 1, states, first, n * states)
                 if constant:
                     _copy_out(sums, i, 1, square, pairs, n * square)
                 else:
-                    _copy_out(lanes.filtered, i, used, states, before, n * series)
-                    _copy_out(lanes.emission, i, used, states, evidence, n * series)
+                    _copy_out(lanes.filtered, i, used, states, before, offsets[n])
+                    _copy_out(lanes.emission, i, used, states, evidence, offsets[n])
 
 
 @inlined
@@ -180,13 +181,16 @@ def _compile(function: Any, signature: Any) -> Any:
 
 
 # Numbers of sequences, times, states, initial distributions and matrices in time; addresses of the
-# five arguments that are arrays; the largest ratio; addresses of the seven results.
-_SIGNATURE = types.int64(*[types.int64] * 10, types.float64, *[types.int64] * 7)
+# six arguments that are arrays; the largest ratio; addresses of the seven results.
+_SIGNATURE = types.int64(*[types.int64] * 11, types.float64, *[types.int64] * 7)
 
 
 @lru_cache
 def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunction:
     """Compile the posterior of hidden Markov chains as a function of addresses.
+
+    It is told where the log-likelihoods of each sequence begin and where those of the last end,
+    so that they may be padded or not.
 
     Parameters
     ----------
@@ -214,6 +218,7 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
         transition_matrix,
         order,
         lengths,
+        offsets,
         largest_ratio,
         log_likelihood,
         status,
@@ -230,6 +235,7 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
             K = np.int64(unrolled)
         constant = matrices == 1
         chains = N if own_matrix else 1
+        begins = integers(offsets, N + 1)
         _posterior(
             N,
             T,
@@ -237,15 +243,16 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
             starts > 1,
             own_matrix,
             matrices,
-            floats(log_likelihoods, N * T * K),
+            floats(log_likelihoods, begins[N]),
             floats(initial_probs, starts * K),
             floats(transition_matrix, chains * matrices * K * K),
             integers(order, N),
             integers(lengths, N),
+            begins,
             largest_ratio,
             floats(log_likelihood, N),
             floats(status, N),
-            floats(posterior, N * T * K),
+            floats(posterior, begins[N]),
             _zeros(first, N * K),
             _zeros(pairs, N * K * K if constant else 0),
             _zeros(before, 0 if constant else N * T * K),
@@ -291,7 +298,8 @@ def posterior_handler(unrolled: int, own_matrix: bool) -> Any:
             ffi.argument(frame, 2),
             ffi.argument(frame, 3),
             ffi.argument(frame, 4),
-            floats(ffi.argument(frame, 5), 1)[0],
+            ffi.argument(frame, 5),
+            floats(ffi.argument(frame, 6), 1)[0],
             ffi.result(frame, 0),
             ffi.result(frame, 1),
             ffi.result(frame, 2),

@@ -25,7 +25,7 @@ _LARGEST_RATIO = 1 / loss_thresholds(np.dtype("float64"))[1]
 
 @called_from_compiled
 def _kept(*arrays):
-    """Use arrays of which only the addresses were used before, so that they are not freed."""
+    """Use arrays of which only the addresses were used, so that they are not freed before."""
 
 
 @called_from_compiled
@@ -39,18 +39,6 @@ def _stochastic(rows):
             total += rows[i, j]
         proper &= abs(total - 1) <= _TOLERANCE
     return proper
-
-
-@called_from_compiled
-def _add_products(before, evidence, own_matrix, gradient):
-    """Add the expected transitions of each time to the gradient by its transition matrix."""
-    N, T, K = before.shape
-    for n in range(N):
-        m = n if own_matrix else 0
-        for t in range(T - 1):
-            for i in range(K):
-                for j in range(K):
-                    gradient[m, t, i, j] += before[n, t, i] * evidence[n, t + 1, j]
 
 
 @lru_cache
@@ -69,15 +57,28 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
     Returns
     -------
     callable
-        ``(log_likelihoods (N, T, K), initial_probs (N or 1, K), transition_matrix
-        (N or 1, T - 1 or 1, K, K), order (N,), lengths (N,))`` to the log-likelihoods ``(N,)``,
-        and the gradients by the first three. ``order`` are all sequences in the order in which
-        to compute them. A log-likelihood is ``-inf`` if the sequence is impossible, and NaN if it
-        was not computed: where scaling may have lost something and the matrix varies in time,
-        and everywhere if probabilities are no distributions.
+        ``(log_likelihoods, initial_probs (N or 1, K), transition_matrix (N or 1, T - 1 or 1, K, K),
+        order (N,), lengths (N,))`` to the log-likelihoods ``(N,)`` of the sequences and the
+        gradients by the first three. ``log_likelihoods`` of the observations are ``(N, T, K)``, or
+        ``(L + T, K)`` with those of all sequences in a row, L being the sum of their lengths; the
+        last T are never used, but read.
+        ``order`` are all sequences in the order in which to compute them. The result is ``-inf``
+        if a sequence is impossible, and NaN if it was not computed: where scaling may have lost
+        something and the matrix varies in time, and everywhere if probabilities are no
+        distributions.
     """
     unrolled = states if states <= MAX_UNROLLED_STATES else 0
     posterior = posterior_function(unrolled, own_matrix)
+
+    @called_from_compiled
+    def add_products(before, evidence, gradient):
+        """Add the expected transitions of each time to the gradient by its transition matrix."""
+        for n in range(before.shape[0]):
+            m = n if own_matrix else 0
+            for t in range(before.shape[1] - 1):
+                for i in range(states):
+                    for j in range(states):
+                        gradient[m, t, i, j] += before[n, t, i] * evidence[n, t + 1, j]
 
     @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
     def hidden_markov_gradients(log_likelihoods, initial_probs, transition_matrix, order, lengths):
@@ -85,9 +86,16 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
         initial_probs = np.ascontiguousarray(initial_probs)
         transition_matrix = np.ascontiguousarray(transition_matrix)
         order, lengths = np.ascontiguousarray(order), np.ascontiguousarray(lengths)
-        N, T, K = log_likelihoods.shape
+        N, K = len(lengths), states
+        padded = log_likelihoods.ndim == 3
+        T = log_likelihoods.shape[1] if padded else lengths.max()
+        offsets = np.zeros(N + 1, dtype=np.int64)
+        for n in range(N):
+            offsets[n + 1] = offsets[n] + K * (T if padded else lengths[n])
         log_likelihood, status, first = np.empty(N), np.empty(N), np.empty((N, K))
-        of_evidence = np.empty((N, T, K))
+        of_evidence = np.empty_like(log_likelihoods)
+        if not padded:
+            of_evidence[offsets[N] // K :] = 0.0
         pairs = np.empty((N if constant else 0, K, K))
         before = np.empty((0 if constant else N, T, K))
         evidence = np.empty((0 if constant else N, T, K))
@@ -102,6 +110,7 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
             transition_matrix.ctypes.data,
             order.ctypes.data,
             lengths.ctypes.data,
+            offsets.ctypes.data,
             _LARGEST_RATIO,
             log_likelihood.ctypes.data,
             status.ctypes.data,
@@ -111,17 +120,19 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
             before.ctypes.data,
             evidence.ctypes.data,
         )
-        _kept(log_likelihoods, order, lengths, status, first, pairs, before, evidence)
+        _kept(log_likelihoods, order, lengths, offsets, status, first, pairs, before, evidence)
         proper = _stochastic(initial_probs) and _stochastic(transition_matrix.reshape(-1, K))
         of_start, of_matrix = np.zeros_like(initial_probs), np.zeros_like(transition_matrix)
         for n in range(N):
             if not proper or status[n] == UNDECIDED:
                 log_likelihood[n] = np.nan
-            of_start[n if own_start else 0] += first[n]
-            if constant:
-                of_matrix[n if own_matrix else 0, 0] += pairs[n]
+            for i in range(states):
+                of_start[n if own_start else 0, i] += first[n, i]
+                if constant:
+                    for j in range(states):
+                        of_matrix[n if own_matrix else 0, 0, i, j] += pairs[n, i, j]
         if not constant:
-            _add_products(before, evidence, own_matrix, of_matrix)
+            add_products(before, evidence, of_matrix)
         return log_likelihood, of_evidence, of_start, of_matrix
 
     compiled: Callable = hidden_markov_gradients

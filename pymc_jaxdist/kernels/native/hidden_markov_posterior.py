@@ -87,6 +87,7 @@ def _call(chain: Chain) -> Posterior:
         chain.transition_matrix,
         order,
         lengths,
+        times * states * jnp.arange(sequences + 1, dtype=jnp.int64),
         jnp.full(1, 1 / filtered, dtype=ll.dtype),
     )
     pairs, before, evidence = (rest[0], None, None) if chain.static else (None, *rest)
