@@ -89,9 +89,7 @@ def draw(counts, lengths, level, estimate, sd, probs, file):
 def main():
     """Simulate, fit, decode, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--draws", type=int, default=800, help="draws per chain, after 300 to tune"
-    )
+    parser.add_argument("--draws", type=int, default=800, help="draws per chain, after 300 to tune")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder")
     arguments = parser.parse_args()
 
