@@ -150,10 +150,11 @@ def test_log_density_is_that_of_pymc_under_every_state(case):
     with wide_constants():
         emission = build(*(pt.constant(v) for v in values))
         ll = evaluate(pm.logp(emission, np.expand_dims(data, 1)))
+        inputs = symbols(values)
+        # Here, too: PyMC makes parameters of others, such as log(alpha), before we see them.
+        hmm = pmj.MarginalHMM.dist(build(*inputs), MATRIX, START, shape=data.shape)
     event_ndim = data.ndim - 1
     ll = np.broadcast_to(ll, (T, K))
-    inputs = symbols(values)
-    hmm = pmj.MarginalHMM.dist(build(*inputs), MATRIX, START, shape=data.shape)
     logp = pm.logp(hmm, data)
     function = pytensor.function(inputs, [logp, *pt.grad(logp, inputs)], mode=FAST)
     value, *gradients = function(*values)

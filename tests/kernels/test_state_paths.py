@@ -122,6 +122,12 @@ def test_drawn_paths_have_the_probabilities_of_all_paths():
         assert stats.chisquare(counts[possible], len(codes) * share).pvalue > 1e-4
 
 
+def test_a_sequence_without_observations_has_a_path_of_probability_one():
+    path, log_prob = most_probable(np.zeros((1, 3, 2)), np.ones(2) / 2, np.eye(2), np.array([0]))
+    assert (np.asarray(path) == -1).all()
+    assert log_prob[0] == 0
+
+
 def test_drawn_paths_of_impossible_sequences_are_marked():
     ll = np.zeros((2, 3, 2))
     ll[0, 1] = -np.inf
