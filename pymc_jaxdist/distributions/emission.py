@@ -57,7 +57,7 @@ class EmissionDistribution(AnyEmission):
     def __init__(self, template: TensorVariable, placeholders: Sequence[Variable]) -> None:
         self._template = template
         self._placeholders = list(placeholders)
-        self._kernels: dict[tuple, Emission] = {}
+        self._kernels: dict[tuple[Any, ...], Emission] = {}
         self.n_parameters = len(self._placeholders)
         self.event_ndim: int = template.owner.op.ndim_supp
         self.discrete: bool = template.dtype.startswith(("int", "uint", "bool"))

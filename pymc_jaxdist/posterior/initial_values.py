@@ -159,7 +159,7 @@ class _ConditionalPosterior:
                 replaced[variable] = self._given_states(node)
         total = graph_replace(total, replaced)
         gradients = pt.grad(total, self.variables, disconnected_inputs="ignore")
-        self._function: Callable = pm.pytensorf.compile(
+        self._function: Callable[..., Any] = pm.pytensorf.compile(
             [*model.value_vars, self._mask],
             [total, *gradients],
             on_unused_input="ignore",
@@ -179,7 +179,7 @@ class _ConditionalPosterior:
         given = with_markov_part(kernel, dataclasses.replace(markov, allowed_states_given=True))
         return log_density(given, *inputs, batch_ndim=node.op.batch_ndim)
 
-    def __call__(self, point: dict[str, np.ndarray], mask: np.ndarray) -> tuple[float, list]:
+    def __call__(self, point: dict[str, np.ndarray], mask: np.ndarray) -> tuple[float, list[Any]]:
         """Evaluate the log-posterior and its gradients."""
         total, *gradients = self._function(*(point[name] for name in self._names), mask)
         return float(total), gradients
