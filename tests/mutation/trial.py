@@ -28,6 +28,9 @@ TESTS = {
         "test_underflow.py",
     ],
 }
+#: Examples of each property, and those for the mutants that survive the first few.
+FEW, MANY = 8, 60
+STEADY = {"derandomize": True, "deadline": None}
 
 
 def replace_code(module, tree):
@@ -53,15 +56,19 @@ def work(name, numbers, results):
     module = import_module(f"pymc_jaxdist.kernels.{name}")
     source = Path(module.__file__).read_text()
     every = list(mutants(source))
-    settings.register_profile("mutation", max_examples=8, derandomize=True, deadline=None)
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
+    for examples in FEW, MANY:
+        settings.register_profile(f"{examples}", max_examples=examples, **STEADY)
+    arguments = ["-x", "-q", "-p", "no:cacheprovider"]
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     tests = [f"{KERNELS}/{test}" for test in TESTS[name]]
     for number in numbers:
         if number is not None:  # else the module as it is, which must pass
             replace_code(module, every[number].tree)
-        jax.clear_caches()
-        found = int(pytest.main([*arguments, *tests])) != 0
+        found = False
+        for examples in (FEW,) if number is None else (FEW, MANY):
+            jax.clear_caches()
+            profile = f"--hypothesis-profile={examples}"
+            found = found or int(pytest.main([*arguments, profile, *tests])) != 0
         replace_code(module, ast.parse(source))
         results.put((number, found))
