@@ -33,6 +33,8 @@ def try_all(name, context):
                 number, found = results.get(timeout=LIMIT)
             except Empty:
                 process.kill()
+                if remaining[0] is None:
+                    raise SystemExit(f"{name}: its tests take too long") from None
                 number, found = remaining[0], "took too long"
                 remaining = remaining[1:]
                 yield every[number], found
