@@ -19,12 +19,13 @@ SCOREBOARD_ARGS ?=
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench scoreboard clean
+.PHONY: help demo test coverage lint types bench scoreboard clean
 
 help:
 	@echo "make demo    fit a hidden Markov model to the earthquake counts and draw it"
 	@echo "make test    run the tests"
 	@echo "make lint    check style        make types    check types"
+	@echo "make coverage     run the tests and list the lines that none of them reaches"
 	@echo "make bench   run the benchmarks make clean    remove environments and caches"
 	@echo "make scoreboard   measure every claim of correctness; fails if one misses its target"
 	@echo "PYTHON=python3.13 make ...      use another Python"
@@ -34,6 +35,12 @@ demo: $(VENV)/.installed-plots
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+coverage: $(VENV)/.installed-test
+	@rm -f .coverage .coverage.*
+	@HYPOTHESIS_PROFILE=coverage $(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
@@ -49,7 +56,7 @@ scoreboard: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.scoreboard $(SCOREBOARD_ARGS)
 
 clean:
-	@rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find pymc_jaxdist tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made again only when pyproject.toml changed.

@@ -75,7 +75,7 @@ def draw(idata, file):
     names = [f"{STATES[i]} to {STATES[j]}" for i, j in zip(FROM, TO, strict=True)]
     left.set(yticks=rows, yticklabels=names, xlabel="rate per year, 90 % interval")
     left.invert_yaxis()
-    left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+    left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), markerscale=0.6)
     years = np.linspace(0, 15, 31)
     occupied = []
     for rates in draws[:: max(1, len(draws) // 100)]:
@@ -97,7 +97,7 @@ def draw(idata, file):
 def main():
     """Simulate, fit, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200, help="draws per chain, also for tuning")
+    parser.add_argument("--draws", type=int, default=500, help="draws per chain, also for tuning")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder")
     arguments = parser.parse_args()
 

@@ -83,7 +83,7 @@ def draw(stages, signals, labels, probs, file):
 def main():
     """Simulate, fit with labels, compare, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200, help="draws per chain, also for tuning")
+    parser.add_argument("--draws", type=int, default=1000, help="draws per chain, also for tuning")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder")
     arguments = parser.parse_args()
 

@@ -67,7 +67,9 @@ def draw(year, rate, probs, idata, file):
         low, middle, high = np.quantile(leave, [0.05, 0.5, 0.95], axis=0)
         beside.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
         beside.plot(grid, middle, color=color, label=label)
-    beside.set(xlabel="rate of the quarter before (%)", ylabel="probability", ylim=(0, 1))
+    beside.set(
+        xlabel="rate of the quarter before (%)", ylabel="probability, 90 % interval", ylim=(0, 1)
+    )
     beside.legend(frameon=False)
     for ax in (top, below, beside):
         ax.spines[["top", "right"]].set_visible(False)

@@ -122,7 +122,7 @@ def draw(times, wind, idata, probs, names, file):
 def main():
     """Fit, report, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200, help="draws per chain, also for tuning")
+    parser.add_argument("--draws", type=int, default=500, help="draws per chain, also for tuning")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder")
     arguments = parser.parse_args()
 

@@ -18,6 +18,8 @@ matplotlib.use("Agg")
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **COMMON)
 settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **COMMON)
+# Which lines run does not depend on how many examples there are.
+settings.register_profile("coverage", max_examples=4, derandomize=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 

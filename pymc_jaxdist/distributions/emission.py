@@ -31,6 +31,7 @@ from pymc_jaxdist.distributions.distribution_parameters import (
     is_random,
     reached_parameters,
     substitute,
+    widened_constants,
 )
 from pymc_jaxdist.distributions.hidden_markov_draw import select_state
 from pymc_jaxdist.errors import DistributionError, compose_message
@@ -56,7 +57,7 @@ class EmissionDistribution(AnyEmission):
     def __init__(self, template: TensorVariable, placeholders: Sequence[Variable]) -> None:
         self._template = template
         self._placeholders = list(placeholders)
-        self._kernels: dict[tuple, Emission] = {}
+        self._kernels: dict[tuple[Any, ...], Emission] = {}
         self.n_parameters = len(self._placeholders)
         self.event_ndim: int = template.owner.op.ndim_supp
         self.discrete: bool = template.dtype.startswith(("int", "uint", "bool"))
@@ -170,7 +171,7 @@ class EmissionDistribution(AnyEmission):
         generators = [v for v in graph_inputs([log_density]) if isinstance(v.type, RandomType)]
         # As inputs: a draw with a constant generator would be folded into a constant itself.
         stand_ins = {v: v.type() for v in generators}
-        log_density = substitute(log_density, stand_ins)
+        log_density = substitute(log_density, {**stand_ins, **widened_constants(log_density)})
         graph = FunctionGraph([*inputs, *stand_ins.values()], [log_density], clone=True)
         dfs_rewriter(local_check_parameter_to_ninf_switch).rewrite(graph)
         if generators:  # put the shapes themselves in the place of what is asked for its shape

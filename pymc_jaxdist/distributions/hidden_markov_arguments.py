@@ -184,8 +184,8 @@ def _column(observed: TensorVariable | None, channel: int, n: int) -> TensorVari
 class _Extent(NamedTuple):
     """Lengths of the dimensions of a variable."""
 
-    shape: tuple
-    batch_shape: tuple
+    shape: tuple[Any, ...]
+    batch_shape: tuple[Any, ...]
     n_times: Any
 
 

@@ -107,10 +107,10 @@ class JaxDist:
     def __new__(
         cls,
         name: str,
-        logp: Callable,
+        logp: Callable[..., Any],
         *params: Any,
         signature: str | None = None,
-        random: Callable | None = None,
+        random: Callable[..., Any] | None = None,
         observed: Any = None,
         dims: Any = None,
         shape: Any = None,
@@ -133,10 +133,10 @@ class JaxDist:
     @classmethod
     def dist(
         cls,
-        logp: Callable,
+        logp: Callable[..., Any],
         *params: Any,
         signature: str | None = None,
-        random: Callable | None = None,
+        random: Callable[..., Any] | None = None,
         shape: Any = None,
         missing: str = "error",
         support_point: Any = 0.0,
@@ -182,10 +182,10 @@ class JaxDist:
 
 def _prepare(
     where: str,
-    logp: Callable,
+    logp: Callable[..., Any],
     params: Sequence[Any],
     signature: str | None,
-    random: Callable | None,
+    random: Callable[..., Any] | None,
     observed: TensorVariable | None,
     shape: Any,
     missing: str,

@@ -49,7 +49,7 @@ def check_function(
     FunctionError
     """
     cores = (signature.value, *signature.parameters)
-    errors: list[tuple[Exception, tuple]] = []
+    errors: list[tuple[Exception, tuple[Any, ...]]] = []
     for trial in TRIAL_LENGTHS:
         inputs = tuple(
             (dtype, tuple(lengths[n] if lengths.get(n) is not None else trial for n in names))
@@ -66,7 +66,7 @@ def check_function(
     raise trace_error(f"{where}: logp", first, inputs) from first
 
 
-def _check_result(where: str, result: Any, inputs: Sequence) -> None:
+def _check_result(where: str, result: Any, inputs: Sequence[Any]) -> None:
     is_one_array = isinstance(result, jax.ShapeDtypeStruct)
     if is_one_array and result.shape == () and np.issubdtype(result.dtype, np.floating):
         return

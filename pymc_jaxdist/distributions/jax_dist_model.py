@@ -147,7 +147,7 @@ class JaxDistModel:
             point = pt.as_tensor_variable(start)
         return pt.cast(pt.broadcast_to(point, self._shape(size, parameters)), self.dtype)
 
-    def _shape(self, size: Any, parameters: Sequence[TensorVariable]) -> tuple:
+    def _shape(self, size: Any, parameters: Sequence[TensorVariable]) -> tuple[Any, ...]:
         """Return the shape of a draw, without asking the draw, which may be made to answer."""
         own = parameters[: len(self.signature.parameters)]
         shapes = list(zip(own, self.signature.parameters, strict=True))

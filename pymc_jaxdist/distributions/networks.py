@@ -45,13 +45,13 @@ class Network:
         The weights the network has now. Not part of what it is.
     """
 
-    function: Callable
+    function: Callable[..., Any]
     structure: TreeStructure
     paths: tuple[str, ...]
     outputs_first: bool
     values: list[Any] = field(compare=False, repr=False)
 
-    def __call__(self, weights: tuple, x: jax.Array) -> tuple[jax.Array, ...]:
+    def __call__(self, weights: tuple[Any, ...], x: jax.Array) -> tuple[jax.Array, ...]:
         outputs = self.function(self.structure.unflatten(weights), x)
         return tuple(jax.tree_util.tree_leaves(outputs))
 
@@ -169,7 +169,7 @@ def _is_a(net: Any, library: str) -> bool:
     )
 
 
-def _network(function: Callable, tree: Any, outputs_first: bool) -> Network:
+def _network(function: Callable[..., Any], tree: Any, outputs_first: bool) -> Network:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return Network(
         function=function,
@@ -188,7 +188,7 @@ def _shape_of(value: Any) -> tuple[int, ...]:
     return tuple(value.type.shape) if isinstance(value, Variable) else tuple(np.shape(value))
 
 
-def _dotted(path: tuple) -> str:
+def _dotted(path: tuple[Any, ...]) -> str:
     """Write the path of a leaf as the user would: layers.0.weight."""
 
     def part(key: Any) -> str:

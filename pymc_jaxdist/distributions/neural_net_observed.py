@@ -114,7 +114,7 @@ class NeuralNetObserved:
         weights: Any,
         X: Any,
         *,
-        likelihood: Callable,
+        likelihood: Callable[..., Any],
         observed: Any = None,
         dims: Any = None,
         **kwargs: Any,
@@ -242,7 +242,9 @@ def _check_shape(
     )
 
 
-def _shape(cut: OutputLikelihood, x: TensorVariable, observed: TensorVariable | None) -> tuple:
+def _shape(
+    cut: OutputLikelihood, x: TensorVariable, observed: TensorVariable | None
+) -> tuple[Any, ...]:
     source = x if observed is None else observed
     rows = source.type.shape[0] if source.type.shape[0] is not None else source.shape[0]
     trailing = [

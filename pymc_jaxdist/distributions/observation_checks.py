@@ -115,7 +115,7 @@ def check_shape_of_data(
 
 
 def check_lengths(
-    where: str, lengths: TensorVariable, n_times: int | None, batch_shape: tuple
+    where: str, lengths: TensorVariable, n_times: int | None, batch_shape: tuple[Any, ...]
 ) -> None:
     """Check lengths of ragged sequences against the shape of the observations."""
     if not lengths.type.dtype.startswith(("int", "uint")):

@@ -31,7 +31,7 @@ class PreparedModel(NamedTuple, Generic[Model]):
 
     model: Model
     parameters: list[TensorVariable]
-    shape: tuple | None
+    shape: tuple[Any, ...] | None
 
 
 def observed_and_shape(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +98,7 @@ class AutoRegressiveEmission:
         return jnp.all(jnp.stack([_lag(present, n) for n in range(self.order + 1)]), axis=0)
 
     def of_residuals(
-        self, function: Callable, value: jax.Array, parameters: tuple[jax.Array, ...]
+        self, function: Callable[..., Any], value: jax.Array, parameters: tuple[jax.Array, ...]
     ) -> jax.Array:
         """Evaluate a function of the residuals and the parameters of the innovations.
 
@@ -138,7 +139,7 @@ class AutoRegressiveEmission:
 
     def _of_histories(
         self,
-        function: Callable,
+        function: Callable[..., Any],
         deviations: list[jax.Array],
         coefficients: jax.Array,
         own: tuple[jax.Array, ...],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -72,7 +74,7 @@ def transition_probs_from_rates(rates: ArrayLike, gaps: ArrayLike) -> jax.Array:
     x = q * gaps / 2**squarings
     jump = identity + generator / q
 
-    def add_term(carry: tuple[jax.Array, jax.Array], n: jax.Array) -> tuple:
+    def add_term(carry: tuple[jax.Array, jax.Array], n: jax.Array) -> tuple[Any, ...]:
         term, total = carry
         term = _product(term, jump) * x / n
         return (term, total + term), None

@@ -123,14 +123,16 @@ class Emission:
         def with_finite_slopes(value: jax.Array, *parameters: jax.Array) -> jax.Array:
             return self.finite_slope_log_density(spread(value), *parameters)[0]
 
-        def pullback(function: Callable, arguments: tuple, asked: tuple[int, ...]) -> tuple:
+        def pullback(
+            function: Callable[..., Any], arguments: tuple[Any, ...], asked: tuple[int, ...]
+        ) -> tuple[Any, ...]:
             def of_asked(*moving: jax.Array) -> jax.Array:
                 given = dict(zip(asked, moving, strict=True))
                 return function(*(given.get(i, x) for i, x in enumerate(arguments)))
 
             return jax.vjp(of_asked, *(arguments[i] for i in asked))
 
-        def forward(*arguments: Any) -> tuple:
+        def forward(*arguments: Any) -> tuple[Any, ...]:
             # Only gradients that somebody asks for: not by the observations, usually.
             asked = tuple(i for i, x in enumerate(arguments) if x.perturbed)
             values = tuple(x.value for x in arguments)
@@ -138,17 +140,17 @@ class Emission:
             # The positions travel as keys, which belong to the structure and not to the arrays.
             return log_density, (transpose, values, dict.fromkeys(asked))
 
-        def backward(residuals: tuple, cotangent: Any) -> tuple:
+        def backward(residuals: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
             transpose, values, positions = residuals
             asked = tuple(positions)
             if isinstance(cotangent, SymbolicZero) or not asked:
                 return (None,) * len(values)
 
             def again(_: Any) -> Any:
-                finite: tuple = pullback(with_finite_slopes, values, asked)[1](cotangent)
+                finite: tuple[Any, ...] = pullback(with_finite_slopes, values, asked)[1](cotangent)
                 return finite
 
-            gradients: tuple = with_joint_sums(transpose)(cotangent)
+            gradients: tuple[Any, ...] = with_joint_sums(transpose)(cotangent)
             undefined = jnp.any(jnp.stack([jnp.any(jnp.isnan(g)) for g in gradients]))
             settled = dict(zip(asked, run_if_any(undefined, again, gradients), strict=True))
             return tuple(settled.get(i) for i in range(len(values)))

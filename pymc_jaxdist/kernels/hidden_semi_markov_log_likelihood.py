@@ -1,6 +1,7 @@
 """The log-likelihood of observed sequences under a hidden semi-Markov model."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ class HiddenSemiMarkovLogLikelihood:
         proper = is_stochastic(terms[1]) & jnp.all(terms[2] >= 0, axis=(-3, -2, -1))
         return jnp.where(proper, semi_markov_log_likelihood(*terms), -jnp.inf)
 
-    def terms(self, value: jax.Array, *arguments: jax.Array) -> tuple:
+    def terms(self, value: jax.Array, *arguments: jax.Array) -> tuple[Any, ...]:
         """Return the arguments of `semi_markov_log_likelihood`.
 
         Parameters

@@ -100,14 +100,14 @@ def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[ja
     def jointly(*arrays: jax.Array) -> tuple[jax.Array, ...]:
         zeros = tuple(jnp.zeros((), dtype=x.dtype) for x in arrays)
 
-        def add(x: tuple, y: tuple) -> tuple:
+        def add(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(a + b for a, b in zip(x, y, strict=True))
 
         totals: tuple[jax.Array, ...] = lax.reduce(arrays, zeros, add, tuple(axes))
         return totals
 
     @jointly.defjvp
-    def derivative(primals: tuple, tangents: tuple) -> tuple:
+    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         return jointly(*primals), tuple(jnp.sum(t, axis=tuple(axes)) for t in tangents)
 
     return jointly(*arrays)

@@ -11,7 +11,10 @@ __all__ = ["UnitLogDensity", "UnitMap", "map_units"]
 
 
 def map_units(
-    function: Callable, arguments: Sequence[Any], core_ndims: Sequence[int], batch_shape: tuple
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    core_ndims: Sequence[int],
+    batch_shape: tuple[Any, ...],
 ) -> Any:
     """Apply a function of one unit to every unit.
 
@@ -56,7 +59,7 @@ def map_units(
 class UnitMap:
     """`map_units` as a hashable function, over the units that the arguments broadcast to."""
 
-    function: Callable
+    function: Callable[..., Any]
     core_ndims: tuple[int, ...]
 
     def __call__(self, *arguments: jax.Array) -> tuple[jax.Array, ...]:
@@ -84,7 +87,7 @@ class UnitLogDensity:
         Whether a unit with NaN in its value goes to the function or has log-density 0.
     """
 
-    log_density: Callable
+    log_density: Callable[..., Any]
     core_ndims: tuple[int, ...]
     missing: Literal["pass", "skip"]
 

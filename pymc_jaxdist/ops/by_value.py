@@ -67,7 +67,7 @@ class ByValue:
             return True
         return isinstance(other, ByValue) and self._hash == other._hash and self._key == other._key
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Plain pickle refuses functions that are not importable by name.
         stream = io.BytesIO()
         _Pickler(stream).dump(self.value)

@@ -55,11 +55,13 @@ class VersionedOp(Op):
         """Return the cotangents of the inputs."""
         raise NotImplementedError
 
-    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+    def output_shapes(
+        self, node: Apply, input_shapes: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         """Return one symbolic shape per output."""
         raise NotImplementedError
 
-    def infer_shape(self, *arguments: Any) -> list[tuple]:
+    def infer_shape(self, *arguments: Any) -> list[tuple[Any, ...]]:
         """Delegate to ``output_shapes``: PyTensor 2 passes the graph first, PyTensor 3 does not."""
         node, input_shapes = arguments[-2:]
         return self.output_shapes(node, input_shapes)
@@ -99,7 +101,7 @@ class ForwardModeOp(VersionedOp):
         return [disconnected_type() if x is None else x for x in results]
 
 
-def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable:
+def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Let Numba call ``op.perform``, without the warning that object mode is slow.
 
     The time goes into the compiled JAX kernel, so the warning would mislead. Constant inputs
@@ -204,7 +206,7 @@ class _OfSomeInputs:
         self._moving = moving
         self._inputs = [x.data if isinstance(x, Constant) else None for x in node.inputs]
 
-    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: list) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: list[Any]) -> None:
         """Fill in the constants and perform the Op."""
         full = list(self._inputs)
         for position, value in zip(self._moving, inputs, strict=True):

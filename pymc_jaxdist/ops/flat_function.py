@@ -56,7 +56,7 @@ class TreeStructure:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeStructure) and self.treedef == other.treedef
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # A pickled treedef of an Equinox module is not equal to the original; the module is.
         return TreeStructure.of, (self.unflatten(range(self.treedef.num_leaves)),)
 
@@ -225,7 +225,7 @@ class ValueAndPullbacks:
 
 
 def _selected(
-    function: Flat, inputs: Sequence, wrt: tuple[int, ...], outputs: tuple[int, ...] | None
+    function: Flat, inputs: Sequence[Any], wrt: tuple[int, ...], outputs: tuple[int, ...] | None
 ) -> Flat:
     """Return a function as one of some of its inputs, with some of its outputs (None: all)."""
 
@@ -239,7 +239,7 @@ def _selected(
     return selected
 
 
-def _like(given: Sequence, values: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+def _like(given: Sequence[Any], values: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
     return tuple(_as_cotangent(x, value) for x, value in zip(given, values, strict=True))
 
 

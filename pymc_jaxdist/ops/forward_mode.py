@@ -50,10 +50,10 @@ class ForwardMode:
 def _in_forward_mode(function: Flat) -> Flat:
     result = jax.custom_jvp(lambda *x: tuple(function(*x)))
 
-    def jvp(primals: tuple, tangents: tuple) -> tuple:
+    def jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         moving = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
 
-        def along(direction: jax.Array, *primals: jax.Array) -> tuple:
+        def along(direction: jax.Array, *primals: jax.Array) -> tuple[Any, ...]:
             parts = jnp.split(direction, np.cumsum([primals[i].size for i in moving])[:-1])
             given = dict(zip(moving, parts, strict=True))
             directions = tuple(
@@ -67,7 +67,7 @@ def _in_forward_mode(function: Flat) -> Flat:
             ]
             return values, tuple(kept)
 
-        def with_jacobians(*primals: jax.Array) -> tuple:
+        def with_jacobians(*primals: jax.Array) -> tuple[Any, ...]:
             basis = jnp.eye(sum(primals[i].size for i in moving))
             in_axes = (0, *(None for _ in primals))
             values, jacobians = jax.vmap(along, in_axes, out_axes=(None, -1))(basis, *primals)

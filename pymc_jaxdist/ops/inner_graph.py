@@ -82,7 +82,7 @@ class InnerGraph:
             return True
         return isinstance(other, InnerGraph) and self.structure == other.structure
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # The structure holds hashes of this process, and JAX functions do not pickle.
         return _restore, (self.fgraph, self.finite_derivatives)
 

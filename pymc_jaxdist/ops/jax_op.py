@@ -55,7 +55,9 @@ class JaxFunction(KernelOp, ForwardModeOp):
         types: tuple[InputLayout, ...] = tuple((x.type.dtype, x.type.shape) for x in inputs)
         return output_layouts(self.function, types)
 
-    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+    def output_shapes(
+        self, node: Apply, input_shapes: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         def length(n: int | tuple[int, int] | None, output: Variable, axis: int) -> Any:
             if isinstance(n, int):
                 return pt.constant(n, dtype="int64")

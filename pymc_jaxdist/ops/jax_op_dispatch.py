@@ -21,7 +21,9 @@ DOUBLE = {"float64", "complex128"}
 
 
 @jax_funcify.register(JaxFunction)
-def jax_jax_function(op: JaxFunction, node: Apply | None = None, **kwargs: Any) -> Callable:
+def jax_jax_function(
+    op: JaxFunction, node: Apply | None = None, **kwargs: Any
+) -> Callable[..., Any]:
     """Inline the function into the surrounding JAX function."""
     if node is not None and any(v.type.dtype in DOUBLE for v in (*node.inputs, *node.outputs)):
         require_double_precision()
@@ -34,7 +36,7 @@ def jax_jax_function(op: JaxFunction, node: Apply | None = None, **kwargs: Any) 
 
 
 @numba_funcify.register(JaxFunction)
-def numba_jax_function(op: JaxFunction, node: Apply, **kwargs: Any) -> Callable:
+def numba_jax_function(op: JaxFunction, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Call the compiled function from Numba."""
     return numba_object_mode(op, node, **kwargs)
 

@@ -1,6 +1,7 @@
 """Graph rewrites of JAX functions: value and gradient in one call with one forward pass."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pytensor.compile.mode import optdb
@@ -60,7 +61,7 @@ def _find_pair(fgraph: FunctionGraph, failed: set[Apply]) -> tuple[Apply, list[A
     return None
 
 
-def _value_of(node: Apply) -> tuple | None:
+def _value_of(node: Apply) -> tuple[Any, ...] | None:
     function = node.op.function
     if not isinstance(function, Pullback):
         return None

@@ -44,10 +44,10 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
     @jax.custom_vjp
-    def safe_kernel(moving: tuple, fixed: tuple) -> jax.Array:
+    def safe_kernel(moving: tuple[Any, ...], fixed: tuple[Any, ...]) -> jax.Array:
         return impossible_is_minus_infinity(kernel(*_interleave(moving, fixed, differentiable)))
 
-    def forward(moving: tuple, fixed: tuple) -> tuple:
+    def forward(moving: tuple[Any, ...], fixed: tuple[Any, ...]) -> tuple[Any, ...]:
         # Only gradients that somebody asks for are computed: not by the observations, usually.
         asked = tuple(i for i, x in zip(differentiable, moving, strict=True) if x.perturbed)
         values = tuple(x.value for x in moving)
@@ -60,7 +60,7 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         # The positions travel as keys, which belong to the structure and not to the arrays.
         return value, (transpose, jnp.isfinite(value), at_a_number, dict.fromkeys(asked))
 
-    def backward(residuals: tuple, cotangent: Any) -> tuple:
+    def backward(residuals: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
         transpose, possible, at_a_number, asked = residuals
         if isinstance(cotangent, SymbolicZero):
             cotangent = jnp.zeros(cotangent.shape, cotangent.dtype)
@@ -86,7 +86,9 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
     return with_flat_arguments
 
 
-def _interleave(moving: tuple, fixed: tuple, differentiable: tuple[int, ...]) -> tuple:
+def _interleave(
+    moving: tuple[Any, ...], fixed: tuple[Any, ...], differentiable: tuple[int, ...]
+) -> tuple[Any, ...]:
     moving_iterator, fixed_iterator = iter(moving), iter(fixed)
     return tuple(
         next(moving_iterator) if i in differentiable else next(fixed_iterator)
@@ -94,7 +96,9 @@ def _interleave(moving: tuple, fixed: tuple, differentiable: tuple[int, ...]) ->
     )
 
 
-def _of_selected(function: Callable, inputs: Sequence, wrt: tuple[int, ...]) -> Callable:
+def _of_selected(
+    function: Callable[..., Any], inputs: Sequence[Any], wrt: tuple[int, ...]
+) -> Callable[..., Any]:
     """Return a function as one of some of its inputs."""
 
     def of_selected(*selected: jax.Array) -> Any:

@@ -39,7 +39,9 @@ class OutputLayout:
         return tuple(n if isinstance(n, int) else None for n in self.lengths)
 
 
-def evaluate_shapes(function: Callable, inputs: Sequence[InputLayout]) -> tuple[Any, list[dict]]:
+def evaluate_shapes(
+    function: Callable[..., Any], inputs: Sequence[InputLayout]
+) -> tuple[Any, list[dict[tuple[int, int], Any]]]:
     """Trace a function without data.
 
     Parameters
@@ -75,7 +77,9 @@ def evaluate_shapes(function: Callable, inputs: Sequence[InputLayout]) -> tuple[
             return _by_trial(function, inputs, unknown), []
 
 
-def _by_trial(function: Callable, inputs: Sequence[InputLayout], unknown: list) -> Any:
+def _by_trial(
+    function: Callable[..., Any], inputs: Sequence[InputLayout], unknown: list[Any]
+) -> Any:
     errors = []
     for length in TRIAL_LENGTHS:
         try:
@@ -92,7 +96,9 @@ def _symbolic_lengths(unknown: list[tuple[int, int]]) -> dict[tuple[int, int], A
     return dict(zip(unknown, export.symbolic_shape(names), strict=True))
 
 
-def _structs(inputs: Sequence[InputLayout], lengths: dict) -> list[jax.ShapeDtypeStruct]:
+def _structs(
+    inputs: Sequence[InputLayout], lengths: dict[tuple[int, int], Any]
+) -> list[jax.ShapeDtypeStruct]:
     return [
         jax.ShapeDtypeStruct(
             tuple(lengths[i, axis] if n is None else n for axis, n in enumerate(shape)), dtype
@@ -102,7 +108,9 @@ def _structs(inputs: Sequence[InputLayout], lengths: dict) -> list[jax.ShapeDtyp
 
 
 @lru_cache(maxsize=1024)
-def output_layouts(function: Callable, inputs: tuple[InputLayout, ...]) -> tuple[OutputLayout, ...]:
+def output_layouts(
+    function: Callable[..., Any], inputs: tuple[InputLayout, ...]
+) -> tuple[OutputLayout, ...]:
     """Return the layouts of a flat function's outputs.
 
     Parameters

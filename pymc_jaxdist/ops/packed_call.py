@@ -67,7 +67,7 @@ class PackedCall:
 
     def __init__(
         self,
-        function: Callable,
+        function: Callable[..., Any],
         inputs: Sequence[Any],
         stay: tuple[int, ...],
         in_one_piece: bool | None,
@@ -105,7 +105,7 @@ class PackedCall:
         """How often the function was traced."""
         return int(self._function._cache_size())  # type: ignore[attr-defined]
 
-    def bind(self, on_device: Mapping[int, jax.Array]) -> Callable[[Sequence[Any]], list]:
+    def bind(self, on_device: Mapping[int, jax.Array]) -> Callable[[Sequence[Any]], list[Any]]:
         """Return the call with those inputs that stay on the device.
 
         Parameters
@@ -163,7 +163,7 @@ def _is_jaxpr(x: Any) -> bool:
     return hasattr(x, "eqns")
 
 
-def _as_a_loop(function: Callable) -> Callable:
+def _as_a_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function as the body of a loop of one turn, which XLA cannot know to be one."""
 
     def loop(*inputs: jax.Array) -> Any:
@@ -181,7 +181,7 @@ def _as_a_loop(function: Callable) -> Callable:
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)
 def packed_call(
-    function: Callable,
+    function: Callable[..., Any],
     shapes: tuple[tuple[int, ...], ...],
     dtypes: tuple[Any, ...],
     stay: tuple[int, ...],

@@ -1,6 +1,7 @@
 """Double precision, whatever the user has or has not configured."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import jax
 import pytensor
@@ -16,7 +17,7 @@ _nothing = nullcontext()
 jax.config.update("jax_enable_x64", pytensor.config.floatX == "float64")
 
 
-def double_precision() -> AbstractContextManager:
+def double_precision() -> AbstractContextManager[Any]:
     """Return a context in which JAX computes in float64 (free when it already does)."""
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         return _nothing

@@ -21,7 +21,7 @@ __all__: list[str] = []
 
 
 @jax_funcify.register(Erfcx)
-def jax_erfcx(op: Op, **kwargs: Any) -> Callable:
+def jax_erfcx(op: Op, **kwargs: Any) -> Callable[..., Any]:
     """Evaluate normal tails (Truncated, Censored) in JAX.
 
     PyTensor 2.38 looks for the function only in TensorFlow Probability, PyTensor 3 in JAX.
@@ -32,12 +32,12 @@ def jax_erfcx(op: Op, **kwargs: Any) -> Callable:
 @jax_funcify.register(FiniteDerivativeElemwise)
 def jax_finite_derivative_elemwise(
     op: FiniteDerivativeElemwise, node: Apply, **kwargs: Any
-) -> Callable:
+) -> Callable[..., Any]:
     """Differentiate an elementwise operation with infinite derivatives counted as 0."""
     operation = jax_funcify.dispatch(Elemwise)(op, node=node, **kwargs)
     differentiable = jax.custom_jvp(operation)
 
-    def jvp(primals: tuple, tangents: tuple) -> tuple:
+    def jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         result = operation(*primals)
         total = jnp.zeros_like(result)
         for position, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
@@ -58,7 +58,7 @@ def jax_finite_derivative_elemwise(
 
 
 @numba_core_rv_funcify.register(UnitRandom)
-def numba_unit_random(op: UnitRandom, node: Any) -> Callable:
+def numba_unit_random(op: UnitRandom, node: Any) -> Callable[..., Any]:
     """Leave draws to ``rng_fn``, which Numba calls; not worth the warning it gives."""
     warnings.filterwarnings("ignore", message="Numba will use object mode to run UnitRandom")
     raise NotImplementedError

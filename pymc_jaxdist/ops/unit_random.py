@@ -26,7 +26,7 @@ __all__ = ["UnitRandom", "random_style"]
 Style = Literal["numpy", "jax", "none"]
 
 
-def random_style(where: str, function: Callable | None) -> Style:
+def random_style(where: str, function: Callable[..., Any] | None) -> Style:
     """Tell from its arguments in which of the two ways a function draws.
 
     Raises
@@ -97,7 +97,9 @@ class UnitRandom(RandomVariable):
         self.n_lengths = n_lengths
         super().__init__(name=name, signature=signature, dtype=dtype, inplace=inplace)
 
-    def _supp_shape_from_params(self, dist_params: Sequence, param_shapes: Any = None) -> list:
+    def _supp_shape_from_params(
+        self, dist_params: Sequence[Any], param_shapes: Any = None
+    ) -> list[Any]:
         """Return the lengths of the core dimensions of the value."""
         lengths = list(dist_params[len(dist_params) - self.n_lengths :])
         known: dict[str, Any] = {}
@@ -159,7 +161,9 @@ class UnitRandom(RandomVariable):
 
 
 @lru_cache(maxsize=64)
-def _draw_in_jax(function: ByValue, core_ndims: tuple[int, ...], size: tuple[int, ...]) -> Callable:
+def _draw_in_jax(
+    function: ByValue, core_ndims: tuple[int, ...], size: tuple[int, ...]
+) -> Callable[..., Any]:
     def draw(seed: jax.Array, *parameters: jax.Array) -> jax.Array:
         keys = jax.random.split(jax.random.key(seed), size)
         try:

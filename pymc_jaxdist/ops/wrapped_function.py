@@ -23,7 +23,7 @@ __all__ = ["jax_function"]
 class _WrappedFunction:
     """What `jax_function` returns."""
 
-    def __init__(self, function: Callable, derivatives: str) -> None:
+    def __init__(self, function: Callable[..., Any], derivatives: str) -> None:
         if derivatives not in ("reverse", "forward"):
             raise FunctionError(
                 compose_message(
@@ -59,7 +59,7 @@ class _WrappedFunction:
     def __repr__(self) -> str:
         return f"jax_function({self._function!r})"
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rewrap, (ByValue(self._function), self._derivatives)
 
 
@@ -68,8 +68,8 @@ def _rewrap(function: ByValue, derivatives: str) -> "_WrappedFunction":
 
 
 def jax_function(
-    fn: Callable | None = None, *, derivatives: Literal["reverse", "forward"] = "reverse"
-) -> Callable:
+    fn: Callable[..., Any] | None = None, *, derivatives: Literal["reverse", "forward"] = "reverse"
+) -> Callable[..., Any]:
     """Turn a JAX function into a function of PyTensor and PyMC variables.
 
     The result takes the arguments of ``fn``, in pytrees (dicts, lists, tuples, Equinox modules)
@@ -126,7 +126,7 @@ def jax_function(
 
 
 def flatten_call(
-    where: str, function: Callable, args: tuple, kwargs: dict
+    where: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[FlatFunction, list[TensorVariable]]:
     """Split the arguments of a call into variables and what is static.
 

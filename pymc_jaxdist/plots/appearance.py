@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["open_frame", "shape_error", "state_colors", "state_labels"]
 
 #: Ends of the colour map between which the states are spread: neither too dark nor too pale.
-DARK, PALE = 0.15, 0.88
+DARK, PALE = 0.15, 0.8
 
 
 def state_colors(n_states: int, colormap: str = "viridis_r") -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ from pymc_jaxdist.posterior.kernel_arguments import Kernel
 __all__ = ["evaluate_in_blocks", "tracked"]
 
 #: What a function of the evidence of a Markov chain is for a semi-Markov chain.
-SEMI_MARKOV: dict[Callable, Callable] = {
+SEMI_MARKOV: dict[Callable[..., Any], Callable[..., Any]] = {
     smoothed_probs: semi_markov_smoothed_probs,
     filtered_probs: semi_markov_filtered_probs,
     predicted_probs: semi_markov_predicted_probs,
@@ -61,7 +61,7 @@ MOST_DRAWS_PER_BLOCK = 250
 
 def evaluate_in_blocks(
     kernel: Kernel,
-    function: Callable,
+    function: Callable[..., Any],
     value: np.ndarray,
     parameters: dict[str, np.ndarray],
     *,
@@ -127,8 +127,8 @@ def tracked(blocks: Sequence[int], where: str, progressbar: bool) -> Iterable[in
 
 
 @lru_cache(maxsize=64)
-def _compiled(kernel: Kernel, function: Callable) -> Callable:
-    def of_one_draw(key: Any, value: jax.Array, parameters: tuple) -> Any:
+def _compiled(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., Any]:
+    def of_one_draw(key: Any, value: jax.Array, parameters: tuple[Any, ...]) -> Any:
         terms = kernel.terms(value, *parameters)
         return function(*terms) if key is None else function(key, *terms)
 

@@ -203,7 +203,11 @@ class HiddenMarkovPosterior:
         return self.with_value(np.pad(value, padding, constant_values=np.nan), **changed)
 
     def evaluate(
-        self, function: Callable, *, progressbar: bool, seed: np.random.SeedSequence | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        progressbar: bool,
+        seed: np.random.SeedSequence | None = None,
     ) -> Any:
         """Evaluate a function of the evidence for every draw.
 

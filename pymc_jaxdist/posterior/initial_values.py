@@ -16,6 +16,7 @@ from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import viterbi
 from pymc_jaxdist.ops import LogDensity, log_density
+from pymc_jaxdist.posterior.closest_paths import closest_paths
 from pymc_jaxdist.posterior.clustering import cluster_observations, features_of
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import paths_of_states
@@ -37,7 +38,9 @@ def initial_values(
     Taking the clusters for the states, the posterior is maximised; then the most probable path
     takes the place of the clusters, and so on (segmental k-means, or classification EM [1]_).
     The better of the two results is returned. It works for every emission, since all it asks of
-    a model is its log-density with the states given.
+    a model is its log-density with the states given. Clusters that no path of the states can
+    follow (transitions that are forbidden, stays longer than ``max_duration``) are first replaced
+    by the possible path that is nearest to them.
 
     Parameters
     ----------
@@ -59,8 +62,8 @@ def initial_values(
     Raises
     ------
     ParameterError
-        If the variable is no hidden Markov model, or no guess of the states is possible under the
-        model, as when many transitions are forbidden.
+        If the variable is no hidden Markov model, or no states are possible where PyMC's own
+        initial point lies, as when ``allowed_states`` contradict the transitions.
 
     References
     ----------
@@ -103,6 +106,10 @@ def initial_values(
         here = point
         for _ in range(max_iterations + 1):
             fitted = conditional.maximum(here, _mask(labels, found.n_remembered_states))
+            if fitted is None and here is point:
+                # Stays longer than max_duration, transitions that are forbidden, and the like.
+                labels = closest_paths(found, labels)
+                fitted = conditional.maximum(here, _mask(labels, found.n_remembered_states))
             if fitted is None:
                 break
             here = fitted
@@ -121,8 +128,10 @@ def initial_values(
         raise ParameterError(
             compose_message(
                 where,
-                "no clusters of the observations are possible states of the model.",
-                suggestion="pm.find_MAP(), or initvals= of your own",
+                "the observations are impossible at the initial point of the model, "
+                "whatever the states.",
+                suggestion="pm.Normal(..., initval=...) with values at which model.point_logps() "
+                "is finite, or fewer zeros in transition_matrix and allowed_states",
             )
         )
     dataset = as_posterior(best)
@@ -150,7 +159,7 @@ class _ConditionalPosterior:
                 replaced[variable] = self._given_states(node)
         total = graph_replace(total, replaced)
         gradients = pt.grad(total, self.variables, disconnected_inputs="ignore")
-        self._function: Callable = pm.pytensorf.compile(
+        self._function: Callable[..., Any] = pm.pytensorf.compile(
             [*model.value_vars, self._mask],
             [total, *gradients],
             on_unused_input="ignore",
@@ -170,7 +179,7 @@ class _ConditionalPosterior:
         given = with_markov_part(kernel, dataclasses.replace(markov, allowed_states_given=True))
         return log_density(given, *inputs, batch_ndim=node.op.batch_ndim)
 
-    def __call__(self, point: dict[str, np.ndarray], mask: np.ndarray) -> tuple[float, list]:
+    def __call__(self, point: dict[str, np.ndarray], mask: np.ndarray) -> tuple[float, list[Any]]:
         """Evaluate the log-posterior and its gradients."""
         total, *gradients = self._function(*(point[name] for name in self._names), mask)
         return float(total), gradients

@@ -128,7 +128,7 @@ def _covariates(where: str, variable: Any, X: Any) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _predictor(network: Callable, chunk: int) -> Callable:
+def _predictor(network: Callable[..., Any], chunk: int) -> Callable[..., Any]:
     @jax.jit
     def of_all_draws(x: jax.Array, *weights: jax.Array) -> tuple[jax.Array, ...]:
         return jax.lax.map(lambda one: network(one, x), weights, batch_size=chunk)

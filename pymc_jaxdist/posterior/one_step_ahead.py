@@ -160,7 +160,7 @@ def pseudo_residuals(
         upper = _mixed(_log_cdf(found.where, emission, filled, own), predicted)
         if emission.discrete:
             lower = _mixed(_log_cdf(found.where, emission, filled - 1, own), predicted)
-            upper = uniform.uniform(lower, upper)
+            upper = lower + (upper - lower) * uniform.random(upper.shape)
         upper[..., missing] = np.nan
         # 1 - 1e-17 is 1: the residual of an observation this far out is only known to be large.
         residuals.append(ndtri(np.clip(upper, np.finfo(float).tiny, 1 - np.finfo(float).eps / 2)))

@@ -164,7 +164,7 @@ def parameter_draws(
     return [draws_of(p) for p in parameters]
 
 
-def _replaced_data(where: str, model: pm.Model, data: dict[str, Any]) -> list[tuple]:
+def _replaced_data(where: str, model: pm.Model, data: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return pairs of data of a model and other values for them."""
     replaced = []
     for name, value in data.items():

@@ -17,6 +17,14 @@ def interpreted():
     return pytensor.config.change_flags(mode=FAST)
 
 
+def wide_constants():
+    """Return a context in which PyTensor stores 1.5 and 2 in eight bytes, as our kernels do.
+
+    Else its own log-densities take the logarithms of such numbers in single precision.
+    """
+    return pytensor.config.change_flags(cast_policy="numpy+floatX")
+
+
 def evaluate(*graphs, mode=FAST):
     """Compile graphs without inputs and evaluate them."""
     results = pytensor.function([], list(graphs), mode=mode, on_unused_input="ignore")()

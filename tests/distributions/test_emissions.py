@@ -7,11 +7,12 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 from scipy.interpolate import BSpline
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.distributions.emission import EmissionDistribution
-from tests.distributions.compiled import FAST, evaluate, logp_of
+from tests.distributions.compiled import FAST, evaluate, logp_of, wide_constants
 from tests.reference import hidden_markov as reference
 from tests.reference.differences import central_difference
 
@@ -146,12 +147,14 @@ def case(request):
 
 def test_log_density_is_that_of_pymc_under_every_state(case):
     values, build, data = case
-    emission = build(*(pt.constant(v) for v in values))
+    with wide_constants():
+        emission = build(*(pt.constant(v) for v in values))
+        ll = evaluate(pm.logp(emission, np.expand_dims(data, 1)))
+        inputs = symbols(values)
+        # Here, too: PyMC makes parameters of others, such as log(alpha), before we see them.
+        hmm = pmj.MarginalHMM.dist(build(*inputs), MATRIX, START, shape=data.shape)
     event_ndim = data.ndim - 1
-    ll = evaluate(pm.logp(emission, np.expand_dims(data, 1)))
     ll = np.broadcast_to(ll, (T, K))
-    inputs = symbols(values)
-    hmm = pmj.MarginalHMM.dist(build(*inputs), MATRIX, START, shape=data.shape)
     logp = pm.logp(hmm, data)
     function = pytensor.function(inputs, [logp, *pt.grad(logp, inputs)], mode=FAST)
     value, *gradients = function(*values)
@@ -168,6 +171,28 @@ def test_log_density_is_that_of_pymc_under_every_state(case):
         else:
             expected = central_difference(moved, values[position])
             assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("emission", "frozen"),
+    [
+        (lambda: pm.Normal.dist([0.0, 0.0], 1.5), stats.norm(0, 1.5)),
+        (lambda: pm.Normal.dist([0.0, 0.0], 3), stats.norm(0, 3)),
+        (lambda: pm.StudentT.dist(3, np.float32([0, 0]), sigma=2), stats.t(3, 0, 2)),
+        (lambda: pm.Poisson.dist(np.int8([3, 3])), stats.poisson(3)),
+        (lambda: pm.DiscreteUniform.dist([0, 0], 6), stats.randint(0, 7)),
+        (
+            lambda: pm.Truncated.dist(pm.Normal.dist([0.0, 0.0], 3), lower=-1, upper=9),
+            stats.truncnorm(-1 / 3, 3, 0, 3),
+        ),
+    ],
+)
+def test_numbers_that_few_bytes_hold_lose_no_digits(emission, frozen):
+    """PyTensor computes log(1.5) and log(2) in single precision, which is off by 1e-8."""
+    data = np.array([0.0, 1.0, 4.0])
+    log_density = frozen.logpmf if emission().dtype.startswith("int") else frozen.logpdf
+    hmm = pmj.MarginalHMM.dist(emission(), np.eye(2), [1.0, 0.0], shape=3)
+    assert_allclose(logp_of(hmm, data), log_density(data).sum(), rtol=1e-14)
 
 
 def custom(mu):
@@ -209,8 +234,9 @@ def test_parameters_that_are_variables_of_the_model(name):
     point = {f"p{i}": v for i, v in enumerate(values)}
     logp = model.compile_fn(model.logp(vars=[y]), mode=FAST)
     gradient = model.compile_fn(model.dlogp(), mode=FAST)(point)
-    emission = build(*(pt.constant(v) for v in values))
-    ll = evaluate(pm.logp(emission, np.expand_dims(np.asarray(data) + 0, 1)))
+    with wide_constants():
+        emission = build(*(pt.constant(v) for v in values))
+        ll = evaluate(pm.logp(emission, np.expand_dims(np.asarray(data) + 0, 1)))
     expected = reference.log_likelihood(np.broadcast_to(ll, (T, K)), START, MATRIX)
     assert_allclose(logp(point), expected, rtol=1e-12)
     if not any(is_on_simplex(v) for v in values):
@@ -264,13 +290,16 @@ def test_hierarchical_parameters_reach_the_gradient():
 
 
 def test_channels_of_mixed_families():
-    emission = (pm.Normal.dist(MU, 1.0), pm.Poisson.dist(POSITIVES), pm.VonMises.dist(MU, 1.0))
+    def build():
+        return pm.Normal.dist(MU, 1.0), pm.Poisson.dist(POSITIVES), pm.VonMises.dist(MU, 1.0)
+
     data = np.stack([REAL, COUNTS, REAL], axis=-1)
-    hmm = pmj.MarginalHMM.dist(emission, MATRIX, START, shape=data.shape)
-    ll = sum(
-        evaluate(pm.logp(one, column[:, None].astype(one.dtype)))
-        for one, column in zip(emission, data.T, strict=True)
-    )
+    hmm = pmj.MarginalHMM.dist(build(), MATRIX, START, shape=data.shape)
+    with wide_constants():
+        ll = sum(
+            evaluate(pm.logp(one, column[:, None].astype(one.dtype)))
+            for one, column in zip(build(), data.T, strict=True)
+        )
     assert_allclose(logp_of(hmm, data), reference.log_likelihood(ll, START, MATRIX), rtol=1e-12)
     assert evaluate(hmm).shape == data.shape
 

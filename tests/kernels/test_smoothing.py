@@ -46,6 +46,15 @@ def test_impossible_sequences_are_nan():
     assert_close(probs[1], np.full((4, 2), 0.5))
 
 
+def test_nothing_is_said_of_padding():
+    arguments = np.zeros((2, 4, 2)), np.ones(2) / 2, np.eye(2), np.array([2, 4])
+    for function in smoothed, filtered:
+        probs = np.asarray(function(*arguments))
+        assert np.isnan(probs[0, 2:]).all()
+        assert_close(probs[0, :2], np.full((2, 2), 0.5))
+        assert_close(probs[1], np.full((4, 2), 0.5))
+
+
 def test_invalid_sequences_are_nan():
     ll, start, matrix, _ = build_problem(Case(4, 3, (2,)), 1)
     ll[0, 3, 1] = np.nan

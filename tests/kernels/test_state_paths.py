@@ -4,6 +4,7 @@ import math
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from scipy import stats
 
@@ -120,6 +121,24 @@ def test_drawn_paths_have_the_probabilities_of_all_paths():
         possible = expected > 0
         share = expected[possible] / expected[possible].sum()
         assert stats.chisquare(counts[possible], len(codes) * share).pvalue > 1e-4
+
+
+def test_a_sequence_without_observations_has_a_path_of_probability_one():
+    path, log_prob = most_probable(np.zeros((1, 3, 2)), np.ones(2) / 2, np.eye(2), np.array([0]))
+    assert (np.asarray(path) == -1).all()
+    assert log_prob[0] == 0
+
+
+@pytest.mark.parametrize("changes", [{"ll": np.nan}, {"ll": np.inf}, {"start": -1.0}])
+def test_invalid_arguments_have_no_path(changes):
+    ll, start = np.zeros((2, 3, 2)), np.ones(2) / 2
+    ll[0, 1, 1] = changes.get("ll", 0.0)
+    start[0] = changes.get("start", start[0])
+    path, log_prob = most_probable(ll, start, np.eye(2))
+    alone = list(changes) == ["ll"]
+    assert (np.asarray(path)[0] == -1).all()
+    assert log_prob[0] == -np.inf
+    assert (np.asarray(path)[1] >= 0).all() == alone
 
 
 def test_drawn_paths_of_impossible_sequences_are_marked():

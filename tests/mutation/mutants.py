@@ -1,0 +1,92 @@
+"""Small mistakes, one at a time: a module in which a single operator or number is changed."""
+
+import ast
+import copy
+from typing import NamedTuple
+
+SWAPPED = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+
+
+class Mutant(NamedTuple):
+    """A changed module: where, what, and the tree of its source."""
+
+    line: int
+    change: str
+    tree: ast.Module
+
+
+def _changes(node):
+    """Yield functions that change a node, each in one way."""
+    if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in SWAPPED:
+        yield lambda n: setattr(n, "op", SWAPPED[type(n.op)]())
+    elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
+        yield lambda n: setattr(n, "ops", [SWAPPED[type(n.ops[0])](), *n.ops[1:]])
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield lambda n: setattr(n, "value", not n.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        yield lambda n: setattr(n, "value", n.value + 1)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert | ast.USub | ast.Not):
+        yield lambda n: setattr(n, "op", ast.UAdd() if not isinstance(n.op, ast.Not) else None)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("where"):
+        yield lambda n: n.args.__setitem__(slice(1, 3), n.args[:0:-1])
+
+
+class _Skipping(ast.NodeTransformer):
+    """Leave out what no test of values can see: docstrings, annotations, assertions."""
+
+    def visit_AnnAssign(self, node):
+        value = node.value
+        return ast.Assign([node.target], value) if value is not None else None
+
+    def visit_Assert(self, node):
+        return ast.Pass()
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        if ast.get_docstring(node):
+            node.body[0] = ast.Pass()
+        return node
+
+
+def mutants(source):
+    """Yield every mutant of the functions of a module."""
+    tree = ast.fix_missing_locations(_Skipping().visit(ast.parse(source)))
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
+    for function in functions:
+        for statement in function.body:
+            for place, node in enumerate(ast.walk(statement)):
+                for change in _changes(node):
+                    changed = copy.deepcopy(tree)
+                    own = changed.body[tree.body.index(function)]
+                    own_statement = own.body[function.body.index(statement)]
+                    target = list(ast.walk(own_statement))[place]
+                    before = ast.unparse(target)
+                    change(target)
+                    if isinstance(target, ast.UnaryOp) and target.op is None:  # not x -> x
+                        target.op, target.operand = (
+                            ast.Not(),
+                            ast.UnaryOp(ast.Not(), target.operand),
+                        )
+                    ast.fix_missing_locations(changed)
+                    yield Mutant(node.lineno, f"{before}  ->  {ast.unparse(target)}", changed)
