@@ -260,7 +260,8 @@ def _order(
     known = isinstance(sequences, int) and isinstance(times, int)
     if known and (lengths is None or isinstance(lengths, Constant)):
         given = times if lengths is None else np.clip(lengths.data.astype("int64"), 0, times)
-        used = np.broadcast_to(np.int64(given), batch_shape).reshape(sequences)
+        # A copy, because Numba keeps nothing on disk that holds an array of stride 0.
+        used = np.broadcast_to(np.int64(given), batch_shape).flatten()
         return pt.constant(np.argsort(-used, kind="stable")), pt.constant(used)
     if lengths is None:
         return pt.arange(sequences), pt.full((sequences,), times, dtype="int64")
