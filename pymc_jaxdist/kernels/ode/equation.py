@@ -23,7 +23,7 @@ from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.solve import solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 
-__all__ = ["METHODS", "Argument", "Equation", "Structure", "Trajectory"]
+__all__ = ["METHODS", "Argument", "Attempt", "Equation", "Structure", "Trajectory"]
 
 METHODS = {
     "auto": (Tsit5(), Rodas5P()),
@@ -80,6 +80,18 @@ class Structure:
 
 def _restore_structure(example: Any) -> Structure:
     return Structure(jax.tree.structure(example))
+
+
+class Attempt(NamedTuple):
+    """A part of the methods, where each is called by itself.
+
+    Attributes
+    ----------
+    active : (...) array of bool or None
+        Subjects for which to try the methods after the first; None to try the first for all.
+    """
+
+    active: jax.Array | None
 
 
 class Trajectory(NamedTuple):
@@ -162,13 +174,22 @@ class Equation:
         arguments = (y0, t0, Argument(batched, False), *rest)
         return replace(self, arguments=arguments, times_in_order=False)
 
-    def trajectory(self, *arrays: jax.Array) -> Trajectory:
+    @property
+    def n_methods(self) -> int:
+        """Number of methods that are tried one after another."""
+        if isinstance(self.vector_field, LinearODE) or not isinstance(self.solver, str):
+            return 1
+        return len(METHODS[self.solver])
+
+    def trajectory(self, *arrays: jax.Array, attempt: Attempt | None = None) -> Trajectory:
         """Solve the equation.
 
         Parameters
         ----------
         *arrays : array
             As described in the class.
+        attempt : Attempt, optional
+            Which methods to try for which subjects; by default all for all.
         """
         arrays = tuple(jnp.asarray(x) for x in arrays)
         batch_shape = self.batch_shape(arrays)
@@ -193,14 +214,16 @@ class Equation:
         knots = jnp.take_along_axis(knots, knot_order, axis=-1)
         rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
-        solution = self._solve(inputs, (rank, *fixed), layout)
+        solution = self._solve(inputs, (rank, *fixed), layout, attempt)
         states = solution.states
         if order is not None:
             back = jnp.argsort(order, axis=-1)[..., None]
             states = jnp.take_along_axis(states, back, axis=-2)
         return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
 
-    def _solve(self, inputs: Inputs, fixed: tuple, layout: "_Layout") -> Solution:
+    def _solve(
+        self, inputs: Inputs, fixed: tuple, layout: "_Layout", attempt: "Attempt | None"
+    ) -> Solution:
         if isinstance(self.vector_field, LinearODE):
             return solve_linear(_LinearField(self, layout), inputs, fixed)
         problem = Problem(
@@ -213,7 +236,13 @@ class Equation:
         if is_diffrax_solver(self.solver):
             return solve_with_diffrax(problem, self.solver, inputs, fixed)
         methods = METHODS[self.solver] if isinstance(self.solver, str) else (self.solver,)
-        return solve(problem, methods, inputs, fixed, self._in_reverse(inputs))
+        reverse = self._in_reverse(inputs)
+        if attempt is None:
+            return solve(problem, methods, inputs, fixed, reverse)
+        if attempt.active is None:
+            return solve(problem, methods[:1], inputs, fixed, reverse, others_follow=True)
+        active = attempt.active.reshape(-1)
+        return solve(problem, methods[1:], inputs, fixed, reverse, active=active)
 
     def _in_reverse(self, inputs: Inputs) -> bool:
         """Choose between forward and reverse derivatives, from what there is to differentiate."""
@@ -235,15 +264,17 @@ class Equation:
         recorded = self.max_steps * n_subjects * n_states
         return not (recorded > LARGEST_RECORD and n_directions <= FORWARD_DIRECTIONS_OF_MANY)
 
-    def observed_trajectory(self, *arrays: jax.Array) -> tuple[jax.Array, Solution]:
-        """Solve, and return what is seen of the states.
+    def observed_trajectory(
+        self, *arrays: jax.Array, attempt: Attempt | None = None
+    ) -> tuple[jax.Array, Solution]:
+        """Solve, and return what is seen of the states; arguments as for `trajectory`.
 
         Returns
         -------
         seen : (..., T) or (..., T, D) array
         solution : Solution
         """
-        states, solution = self.trajectory(*arrays)
+        states, solution = self.trajectory(*arrays, attempt=attempt)
         if self.observe is None:
             return states, solution
         if not callable(self.observe):
