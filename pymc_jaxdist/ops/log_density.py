@@ -190,7 +190,7 @@ class LogDensity(KernelOp):
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
     ) -> None:
         super().perform(node, inputs, output_storage)
-        count_if_impossible(self.kernel, output_storage[0][0])
+        count_if_impossible(self.kernel, inputs, output_storage[0][0])
 
     def bound_call(
         self,

@@ -30,7 +30,7 @@ def relaxation(t, y, p):
 def model_of(sensitivity):
     """Return inputs and outputs: log-densities of three subjects and gradients of their sum."""
     rate, rest, y0 = pt.dvector("rate"), pt.dvector("rest"), pt.dvector("y0")
-    start = pt.outer(np.ones(3), pt.specify_shape(y0, (2,)))
+    start = np.ones((3, 1)) * pt.specify_shape(y0, (2,))
     observed = pmj.ODEObserved.dist(
         relaxation,
         params={"rate": pt.specify_shape(rate, (3,)), "shift": rest[0], "decay": rest[1]},

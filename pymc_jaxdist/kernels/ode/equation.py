@@ -17,13 +17,14 @@ from pymc_jaxdist.kernels.ode.events import (
     infusion_rates,
 )
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
+from pymc_jaxdist.kernels.ode.layout import Argument, Layout, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE, solve_linear
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution
 from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.solve import solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 
-__all__ = ["METHODS", "Argument", "Attempt", "Equation", "Structure", "Trajectory"]
+__all__ = ["METHODS", "Attempt", "Equation", "Trajectory"]
 
 METHODS = {
     "auto": (Tsit5(), Rodas5P()),
@@ -40,46 +41,6 @@ FORWARD_DIRECTIONS = 3
 # The room for recorded steps is set to zero at each evaluation; beyond this many numbers (32 MB)
 # that takes longer than more forward derivatives.
 LARGEST_RECORD, FORWARD_DIRECTIONS_OF_MANY = 4_000_000, 40
-
-
-class Argument(NamedTuple):
-    """How one array among the arguments of an equation is to be read.
-
-    Attributes
-    ----------
-    batched : bool
-        Whether its leading dimensions are those of the subjects.
-    differentiable : bool
-        Whether the solution is differentiated by it.
-    """
-
-    batched: bool
-    differentiable: bool
-
-
-class Structure:
-    """How leaves make a pytree; unlike a PyTreeDef it can be pickled whatever it holds."""
-
-    def __init__(self, treedef: Any) -> None:
-        self.treedef = treedef
-        self.num_leaves: int = treedef.num_leaves
-
-    def unflatten(self, leaves: Sequence[Any]) -> Any:
-        """Return the pytree of leaves."""
-        return jax.tree.unflatten(self.treedef, leaves)
-
-    def __hash__(self) -> int:
-        return hash(self.treedef)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Structure) and self.treedef == other.treedef
-
-    def __reduce__(self) -> tuple:
-        return _restore_structure, (self.unflatten(range(self.num_leaves)),)
-
-
-def _restore_structure(example: Any) -> Structure:
-    return Structure(jax.tree.structure(example))
 
 
 class Attempt(NamedTuple):
@@ -200,7 +161,7 @@ class Equation:
         ]
         y0, t0, times, *leaves = flat
         t0 = t0 - self.run_in
-        layout = _Layout(leaves, self.arguments[3:])
+        layout = Layout(leaves, self.arguments[3:])
         theta, fixed = layout.pack(leaves, n_subjects)
         order = None
         if not self.times_in_order:
@@ -222,7 +183,7 @@ class Equation:
         return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
 
     def _solve(
-        self, inputs: Inputs, fixed: tuple, layout: "_Layout", attempt: "Attempt | None"
+        self, inputs: Inputs, fixed: tuple, layout: Layout, attempt: Attempt | None
     ) -> Solution:
         if isinstance(self.vector_field, LinearODE):
             return solve_linear(_LinearField(self, layout), inputs, fixed)
@@ -349,47 +310,10 @@ class Equation:
         return {name: y[i] for i, name in enumerate(self.state_names)}
 
 
-class _Layout:
-    """How the leaves of the parameters lie in ``theta`` and ``fixed``."""
-
-    def __init__(self, leaves: Sequence[jax.Array], arguments: Sequence[Argument]) -> None:
-        self.shapes = [leaf.shape[1:] for leaf in leaves]
-        self.differentiable = [argument.differentiable for argument in arguments]
-
-    def pack(
-        self, leaves: Sequence[jax.Array], n_subjects: int
-    ) -> tuple[jax.Array, list[jax.Array]]:
-        """Return ``theta (N, p)`` and the leaves that are not part of it."""
-        moving = [
-            leaf.reshape(leaf.shape[0], -1)
-            for leaf, differentiable in zip(leaves, self.differentiable, strict=True)
-            if differentiable
-        ]
-        fixed = [
-            leaf
-            for leaf, differentiable in zip(leaves, self.differentiable, strict=True)
-            if not differentiable
-        ]
-        theta = jnp.concatenate(moving, axis=1) if moving else jnp.zeros((n_subjects, 0))
-        return theta, fixed
-
-    def unpack(self, theta: jax.Array, fixed: Sequence[jax.Array]) -> list[jax.Array]:
-        """Return the leaves of one subject."""
-        leaves, start, rest = [], 0, iter(fixed)
-        for shape, differentiable in zip(self.shapes, self.differentiable, strict=True):
-            if differentiable:
-                size = int(np.prod(shape))
-                leaves.append(theta[start : start + size].reshape(shape))
-                start += size
-            else:
-                leaves.append(next(rest))
-        return leaves
-
-
 class _Field:
     """The vector field as the integrators call it."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(
@@ -404,7 +328,7 @@ class _Field:
 class _Event:
     """What happens at knots, as the integrators call it."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(
@@ -425,7 +349,7 @@ class _Event:
 class _LinearField:
     """The matrix and the constant of a linear system."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(self, theta: jax.Array, fixed: Any) -> tuple[jax.Array, jax.Array]:

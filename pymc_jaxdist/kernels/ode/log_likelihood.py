@@ -84,6 +84,14 @@ class ODELogLikelihood:
         active = undecided_subjects(first, self.equation, arguments)
         return self._evaluate(value, arguments, Attempt(active))[0]
 
+    def why_impossible(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Return the `Status` of each subject, also of those whose observations are impossible."""
+        found, status = self._evaluate(value, arguments)
+        rest = tuple(range(status.ndim, found.ndim))
+        impossible = ~jnp.all(jnp.isfinite(found), axis=rest)
+        solved = status == int(Status.SUCCESS)
+        return jnp.where(solved & impossible, int(Status.IMPOSSIBLE_OBSERVATION), status)
+
     def _evaluate(
         self, value: jax.Array, arguments: tuple[jax.Array, ...], attempt: Attempt | None = None
     ) -> tuple[jax.Array, jax.Array]:

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from pymc_jaxdist.kernels.lazy import run_if_any
-from pymc_jaxdist.kernels.ode.integrate import Integration, Record, integrate
+from pymc_jaxdist.kernels.ode.integrate import Integration, integrate
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 from pymc_jaxdist.kernels.ode.reverse import pull_back
+from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method
 
 __all__ = ["solve", "wants_another_method"]
