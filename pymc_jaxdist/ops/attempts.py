@@ -6,7 +6,7 @@ are not stiff never waits for the compiler to be done with a method for stiff on
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,6 @@ from pymc_jaxdist.ops.packed_call import packed_call
 __all__ = ["CallInAttempts", "TwoAttempts", "is_in_two_attempts"]
 
 
-@runtime_checkable
 class TwoAttempts(Protocol):
     """What a kernel offers that can be computed in two attempts, besides in one call."""
 
@@ -38,7 +37,7 @@ class TwoAttempts(Protocol):
 
 def is_in_two_attempts(kernel: Kernel) -> bool:
     """Tell whether a kernel is tried in two ways."""
-    return isinstance(kernel, TwoAttempts) and kernel.in_two_attempts
+    return bool(getattr(kernel, "in_two_attempts", False))
 
 
 class CallInAttempts:

@@ -174,12 +174,12 @@ def check_ode(
         point = make_initial_point_fn(model=model, return_transformed=False)(random_seed)
         values = {rv.name: np.asarray(point[rv.name])[None] for rv in model.free_RVs}
         start = parameter_draws(where, node.inputs[1:], model, values)
-        advice = _advice_on_the_start(node, start, inputs, [rv.name for rv in model.free_RVs])
+        advice = _advice_on_the_start(name, node, start, inputs)
         return replace(report, advice=(*report.advice, *advice))
 
 
 def _advice_on_the_start(
-    node: Apply, start: list[np.ndarray], prior: list[np.ndarray], names: list[str]
+    name: str, node: Apply, start: list[np.ndarray], prior: list[np.ndarray]
 ) -> tuple[str, ...]:
     """Say if PyMC begins where the data are less likely than almost anywhere in the prior.
 
@@ -196,11 +196,12 @@ def _advice_on_the_start(
     better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
     if better < FAR_AWAY:
         return ()
-    return (
+    advice = (
         f"{better:.0%} of the prior draws fit better than PyMC's initial point "
-        f"(log-likelihood {begins:.4g}): start at draws, "
-        "initvals={" + ", ".join(f"'{name}': 'prior'" for name in names) + "}",
+        f"(log-likelihood {begins:.4g}): pm.sample(initvals=pmj.initial_values('{name}'), "
+        "init='adapt_diag')"
     )
+    return (advice,)
 
 
 def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:

@@ -213,7 +213,9 @@ def _failures(
             FailedSolve(
                 subject=tuple(int(i) for i in subject),
                 reason=Status(int(status[subject])).reason,
-                params=jax.tree.map(_as_number, equation.as_user_params(leaves)),
+                params=jax.tree.map(
+                    _as_number, equation.as_user_params([jnp.asarray(x) for x in leaves])
+                ),
                 y0=np.asarray(y0),
             )
         )
