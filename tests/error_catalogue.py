@@ -145,6 +145,22 @@ def decay(**arguments: Any) -> Any:
     return pmj.ODEObserved("y", **given)
 
 
+def impossible_decay_model() -> pm.Model:
+    with pm.Model() as model:
+        rate = pm.HalfNormal("rate")
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, p: -p * y,
+            params=rate,
+            y0=[1.0],
+            times=[1.0, 2.0],
+            observe=0,
+            likelihood=pm.Exponential.dist,
+            observed=[-1.0, -2.0],
+        )
+    return model
+
+
 def decay_model(named: bool = False) -> pm.Model:
     with pm.Model() as model:
         rate = pm.HalfNormal("rate")
@@ -485,6 +501,9 @@ add(
             "y",
             model=hidden(emission=pm.Exponential.dist([1.0, 2.0]), observed=-np.arange(1.0, 5.0)),
         ),
+        "initial values of an equation that fits nowhere": lambda: pmj.initial_values(
+            "y", model=impossible_decay_model()
+        ),
         "a group of PyMC's": lambda: pmj.add_group(DRAWS, "posterior", xr.DataArray(0.0, name="a")),
         "sorting by what is not there": lambda: pmj.relabel_states(DRAWS, "sigma"),
         "sorting by what has more dimensions": lambda: pmj.relabel_states(
@@ -494,6 +513,7 @@ add(
             DRAWS, "mu", dims=["elsewhere"]
         ),
         "checking a model without equations": lambda: pmj.check_ode(hidden()),
+        "failures of a model without equations": lambda: pmj.failed_solves(model=hidden()),
         "predicting what is no equation and no network": lambda: pmj.predict(
             DRAWS, "y", times=[1.0], model=hidden()
         ),

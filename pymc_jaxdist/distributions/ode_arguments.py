@@ -18,8 +18,9 @@ from pymc_jaxdist.distributions import ode_checks as checks
 from pymc_jaxdist.distributions.arguments import known_shape, known_value
 from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.equation import Argument, Equation, Structure
+from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
+from pymc_jaxdist.kernels.ode.layout import Argument, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
 from pymc_jaxdist.ops.by_value import ByValue
 

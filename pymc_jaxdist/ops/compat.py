@@ -160,7 +160,7 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable | None
     def perform(*inputs: Any) -> Any:
         storage: list[list[Any]] = [[None] for _ in node.outputs]
         op.perform(node, inputs, storage)
-        outputs = tuple(np.ascontiguousarray(x) for (x,) in storage)
+        outputs = tuple(np.asarray(x, order="C") for (x,) in storage)
         return outputs if len(outputs) > 1 else outputs[0]
 
     names = [f"x{i}" for i in range(len(node.inputs))]
@@ -168,24 +168,33 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable | None
         name for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
     ]
     results = [f"results[{i}]" for i in range(len(of_outputs))]
-    source = f"""
+    # Two functions: Numba tries to pickle all that one which leaves compiled code refers to.
+    by_python: dict[str, Any] = {"objmode": numba.objmode, "perform": perform, "result": result}
+    exec(
+        f"""
+def kernel({", ".join(names)}):
+    with objmode(outputs=result):
+        outputs = perform({", ".join(names)})
+    return outputs
+""",
+        by_python,
+    )
+    compiled = {
+        "all_finite": numba_njit(_all_finite),
+        "kernel": numba_njit(by_python["kernel"]),
+        "native": native,
+    }
+    exec(
+        f"""
 def call({", ".join(names)}):
     results = native({", ".join(moving)})
-    if not ({" and ".join(f"all_finite({x})" for x in results)}):
-        with objmode(instead=result):
-            instead = perform({", ".join(names)})
-        return instead
-    return {"results" if len(of_outputs) > 1 else "results[0]"}
-"""
-    environment = {
-        "all_finite": numba_njit(_all_finite),
-        "native": native,
-        "objmode": numba.objmode,
-        "perform": perform,
-        "result": result,
-    }
-    exec(source, environment)
-    return numba_njit(environment["call"])
+    if {" and ".join(f"all_finite({x})" for x in results)}:
+        return {"results" if len(of_outputs) > 1 else "results[0]"}
+    return kernel({", ".join(names)})
+""",
+        compiled,
+    )
+    return numba_njit(compiled["call"])
 
 
 def _all_finite(array: np.ndarray) -> bool:

@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-__all__ = ["Kernel", "guarded", "hessian_product", "pullback", "value_and_gradients"]
+__all__ = [
+    "Kernel",
+    "guarded",
+    "hessian_product",
+    "pullback",
+    "value_and_gradients",
+    "with_gradients",
+]
 
 Kernel = Callable[..., jax.Array]
 
@@ -21,7 +28,9 @@ Kernel = Callable[..., jax.Array]
 CACHED_FUNCTIONS = 256
 
 
-def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
+def guarded(
+    kernel: Kernel, differentiable: Sequence[int], *, may_be_undecided: bool = False
+) -> Kernel:
     """Wrap a kernel so that failure is ``-inf`` with a finite gradient, never NaN.
 
     Parameters
@@ -30,6 +39,8 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
         JAX arrays to log-densities ``(...)``.
     differentiable : sequence of int
         Positions of the inputs that have a gradient.
+    may_be_undecided : bool
+        Whether NaN is the kernel's way to say that it does not know, and stays NaN.
 
     Returns
     -------
@@ -41,7 +52,8 @@ def guarded(kernel: Kernel, differentiable: Sequence[int]) -> Kernel:
     differentiable = tuple(differentiable)
 
     def impossible_is_minus_infinity(value: jax.Array) -> jax.Array:
-        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+        known = jnp.isfinite(value)
+        return jnp.where(known | jnp.isnan(value) if may_be_undecided else known, value, -jnp.inf)
 
     @jax.custom_vjp
     def safe_kernel(moving: tuple[Any, ...], fixed: tuple[Any, ...]) -> jax.Array:
@@ -101,13 +113,23 @@ def _of_selected(
 ) -> Callable[..., Any]:
     """Return a function as one of some of its inputs."""
 
-    def of_selected(*selected: jax.Array) -> Any:
+    def _of_selected(*selected: jax.Array) -> Any:
         full = list(inputs)
         for position, argument in zip(wrt, selected, strict=True):
             full[position] = argument
         return function(*full)
 
-    return of_selected
+    return _of_selected
+
+
+def with_gradients(
+    function: Kernel, inputs: Sequence[jax.Array], wrt: tuple[int, ...]
+) -> tuple[jax.Array, ...]:
+    """Return the value of a function and the gradients of its sum by some of its inputs."""
+    if not wrt:
+        return (function(*inputs),)
+    value, transpose = jax.vjp(_of_selected(function, inputs, wrt), *(inputs[i] for i in wrt))
+    return value, *transpose(jnp.ones_like(value))
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)
@@ -116,16 +138,7 @@ def value_and_gradients(
 ) -> Callable[..., tuple[jax.Array, ...]]:
     """Return the compiled ``(*inputs) -> (value, *gradients of the summed value)``."""
     safe_kernel = guarded(kernel, differentiable)
-
-    def call(*inputs: jax.Array) -> tuple[jax.Array, ...]:
-        if not wrt:
-            return (safe_kernel(*inputs),)
-        value, transpose = jax.vjp(
-            _of_selected(safe_kernel, inputs, wrt), *(inputs[i] for i in wrt)
-        )
-        return value, *transpose(jnp.ones_like(value))
-
-    return jax.jit(call)
+    return jax.jit(lambda *inputs: with_gradients(safe_kernel, inputs, wrt))
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

@@ -1,7 +1,7 @@
 """The one Op: a log-density and its gradients from one call of a compiled JAX kernel."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.ops import kernel_calls
+from pymc_jaxdist.ops.attempts import CallInAttempts, is_in_two_attempts
 from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
@@ -55,6 +56,17 @@ class KernelOp(VersionedOp):
     def in_one_piece(self) -> bool | None:
         """Whether the kernel asks to be compiled in one piece; see `PackedCall`."""
         return getattr(self.kernel, "in_one_piece", False)
+
+    def bound_call(
+        self,
+        shapes: tuple[tuple[int, ...], ...],
+        dtypes: tuple[Any, ...],
+        on_device: Mapping[int, jax.Array],
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
+        """Return the call with inputs of given shapes, of which some stay on the device."""
+        stay = tuple(on_device)
+        packed = packed_call(self.compiled, shapes, dtypes, stay, self.in_one_piece)
+        return packed.bind(on_device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled function behind: the process that loads the Op compiles its own."""
@@ -125,9 +137,7 @@ class _NodeCall:
             arguments = [self._constants.get(i, x) for i, x in enumerate(inputs)]
             shapes = tuple(x.shape for x in arguments)
             dtypes = tuple(x.dtype for x in arguments)
-            stay = tuple(self._constants)
-            packed = packed_call(op.compiled, shapes, dtypes, stay, op.in_one_piece)
-            call = self._calls[key] = packed.bind(self._constants)
+            call = self._calls[key] = op.bound_call(shapes, dtypes, self._constants)
         return call(inputs)
 
 
@@ -180,7 +190,25 @@ class LogDensity(KernelOp):
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
     ) -> None:
         super().perform(node, inputs, output_storage)
-        count_if_impossible(self.kernel, output_storage[0][0])
+        count_if_impossible(self.kernel, inputs, output_storage[0][0])
+
+    def bound_call(
+        self,
+        shapes: tuple[tuple[int, ...], ...],
+        dtypes: tuple[Any, ...],
+        on_device: Mapping[int, jax.Array],
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
+        if not is_in_two_attempts(self.kernel):
+            return super().bound_call(shapes, dtypes, on_device)
+        return CallInAttempts(
+            self.kernel,
+            self.differentiable,
+            self.wrt,
+            shapes,
+            dtypes,
+            on_device,
+            self.in_one_piece,
+        )
 
     def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
         """Return the Op of the same density that computes only these gradients."""

@@ -6,6 +6,9 @@ from pymc_jaxdist.posterior.check_ode import (
 from pymc_jaxdist.posterior.decode import (
     decode_states,
 )
+from pymc_jaxdist.posterior.failed_solves import (
+    failed_solves,
+)
 from pymc_jaxdist.posterior.forecast import (
     forecast,
 )
@@ -37,6 +40,7 @@ __all__ = [
     "add_group",
     "check_ode",
     "decode_states",
+    "failed_solves",
     "forecast",
     "impute",
     "initial_values",

@@ -11,12 +11,12 @@ import pymc as pm
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.basic import Apply
 
-from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.kernels.ode.problem import Status
 from pymc_jaxdist.ops.kernel_calls import value_and_gradients
 from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.ode_variable import only_ode_variable
 from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
 __all__ = ["ODECheck", "check_ode"]
@@ -153,7 +153,7 @@ def check_ode(
     (0.0, True)
     """
     model = pm.modelcontext(model)
-    name = var_name if var_name is not None else _only_one(model)
+    name = var_name if var_name is not None else only_ode_variable("check_ode", model)
     where = f"check_ode of '{name}'"
     node = find_log_density(where, model, name, ODELogLikelihood, "ODEObserved")
     if idata is not None:
@@ -174,12 +174,12 @@ def check_ode(
         point = make_initial_point_fn(model=model, return_transformed=False)(random_seed)
         values = {rv.name: np.asarray(point[rv.name])[None] for rv in model.free_RVs}
         start = parameter_draws(where, node.inputs[1:], model, values)
-        advice = _advice_on_the_start(node, start, inputs, [rv.name for rv in model.free_RVs])
+        advice = _advice_on_the_start(name, node, start, inputs)
         return replace(report, advice=(*report.advice, *advice))
 
 
 def _advice_on_the_start(
-    node: Apply, start: list[np.ndarray], prior: list[np.ndarray], names: list[str]
+    name: str, node: Apply, start: list[np.ndarray], prior: list[np.ndarray]
 ) -> tuple[str, ...]:
     """Say if PyMC begins where the data are less likely than almost anywhere in the prior.
 
@@ -196,30 +196,12 @@ def _advice_on_the_start(
     better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
     if better < FAR_AWAY:
         return ()
-    return (
+    advice = (
         f"{better:.0%} of the prior draws fit better than PyMC's initial point "
-        f"(log-likelihood {begins:.4g}): start at draws, "
-        "initvals={" + ", ".join(f"'{name}': 'prior'" for name in names) + "}",
+        f"(log-likelihood {begins:.4g}): pm.sample(initvals=pmj.initial_values('{name}'), "
+        "init='adapt_diag')"
     )
-
-
-def _only_one(model: pm.Model) -> str:
-    names = []
-    for rv in model.observed_RVs:
-        try:
-            find_log_density("check_ode", model, rv.name, ODELogLikelihood, "ODEObserved")
-        except ParameterError:
-            continue
-        names.append(rv.name)
-    if len(names) == 1:
-        return names[0]
-    raise ParameterError(
-        compose_message(
-            "check_ode",
-            "the model must have one ODEObserved variable, or var_name say which.",
-            got=", ".join(names) or "none",
-        )
-    )
+    return (advice,)
 
 
 def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:

@@ -1,4 +1,4 @@
-"""Where to start sampling a hidden Markov model: from clusters of its observations."""
+"""Where to start sampling: from clusters of a hidden Markov model's observations, or a search."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,6 +21,8 @@ from pymc_jaxdist.posterior.clustering import cluster_observations, features_of
 from pymc_jaxdist.posterior.hidden_markov_posterior import HiddenMarkovPosterior
 from pymc_jaxdist.posterior.histories import paths_of_states
 from pymc_jaxdist.posterior.kernel_arguments import markov_part, with_markov_part
+from pymc_jaxdist.posterior.ode_initial_values import ode_initial_values
+from pymc_jaxdist.posterior.ode_variable import is_ode_variable
 
 __all__ = ["initial_values"]
 
@@ -29,41 +31,48 @@ def initial_values(
     var_name: str,
     *,
     model: pm.Model | None = None,
-    max_iterations: int = 5,
+    max_iterations: int | None = None,
     random_seed: Any = None,
 ) -> dict[str, np.ndarray]:
-    """Find values of all variables from which to sample a hidden Markov model.
+    """Find values of all variables from which to sample.
 
-    Observations are clustered by k-means, by their values and by how much they vary around them.
-    Taking the clusters for the states, the posterior is maximised; then the most probable path
-    takes the place of the clusters, and so on (segmental k-means, or classification EM [1]_).
-    The better of the two results is returned. It works for every emission, since all it asks of
-    a model is its log-density with the states given. Clusters that no path of the states can
-    follow (transitions that are forbidden, stays longer than ``max_duration``) are first replaced
-    by the possible path that is nearest to them.
+    Hidden Markov models: observations are clustered by k-means, by their values and by how much
+    they vary around them. Taking the clusters for the states, the posterior is maximised; then
+    the most probable path takes the place of the clusters, and so on (segmental k-means, or
+    classification EM [1]_). The better of the two results is returned. It works for every
+    emission, since all it asks of a model is its log-density with the states given. Clusters that
+    no path of the states can follow (transitions that are forbidden, stays longer than
+    ``max_duration``) are first replaced by the possible path that is nearest to them.
+
+    Differential equations: the posterior is maximised from those of 200 draws from the prior that
+    fit best, and the best result is returned. Oscillations that are too fast or too slow, in which
+    a sampler would stay, fit worse.
 
     Parameters
     ----------
     var_name : str
-        Name of the `MarginalHMM` or `MarginalHSMM` variable.
+        Name of the `MarginalHMM`, `MarginalHSMM` or `ODEObserved` variable.
     model : pm.Model, optional
         The model; by default the one in context.
-    max_iterations : int
-        How often a most probable path may replace the one before.
+    max_iterations : int, optional
+        How often a most probable path may replace the one before (5), or steps of each search
+        (200).
     random_seed : int, optional
-        Of k-means.
+        Of k-means, or of the prior draws.
 
     Returns
     -------
     dict of str to array
-        A value of each free variable: ``pm.sample(initvals=..., init="adapt_diag")``. Clusters
+        A value of each free variable: ``pm.sample(initvals=..., init="adapt_diag")``, with NumPyro
+        ``nuts_sampler_kwargs={"jitter": False}``, so that chains do not begin elsewhere. Clusters
         are numbered from low to high in the first channel, as with an ordered parameter.
 
     Raises
     ------
     ParameterError
-        If the variable is no hidden Markov model, or no states are possible where PyMC's own
-        initial point lies, as when ``allowed_states`` contradict the transitions.
+        If the variable is neither, if no states are possible where PyMC's own initial point lies,
+        as when ``allowed_states`` contradict the transitions, or the data for no draw from the
+        prior.
 
     References
     ----------
@@ -86,6 +95,10 @@ def initial_values(
     array([ 0.8, 30.4])
     """
     model = pm.modelcontext(model)
+    if is_ode_variable(model, var_name):
+        return ode_initial_values(var_name, model, max_iterations or 200, random_seed)
+    if max_iterations is None:
+        max_iterations = 5
     where = f"initial_values of '{var_name}'"
     point = model.initial_point(random_seed=0)
     as_posterior = _constrained(model)

@@ -24,6 +24,7 @@ NO_DISTRIBUTIONS = {
     "check_ode",
     "decode_states",
     "describe",
+    "failed_solves",
     "forecast",
     "impossible_evaluations",
     "impute",

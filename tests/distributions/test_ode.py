@@ -414,7 +414,7 @@ def test_check_ode_looks_at_where_sampling_starts(start, told):
             **FAST_SOLVER,
         )
     advice = "\n".join(pmj.check_ode(model, draws=30, random_seed=1).advice)
-    assert ("initvals={'rate': 'prior'}" in advice) == told
+    assert ("initvals=pmj.initial_values('y')" in advice) == told
 
 
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():

@@ -26,9 +26,9 @@ def lotka_volterra(t, y, p):
     return jnp.stack([y[0] * (p[0] - p[1] * y[1]), y[1] * (p[3] * y[0] - p[2])])
 
 
-def sample_lynx_and_hare(data):
-    """Sample the posterior of posteriordb's model."""
-    with pm.Model():
+def model_of_lynx_and_hare(data):
+    """Return posteriordb's model."""
+    with pm.Model() as model:
         theta = pm.TruncatedNormal(
             "theta", [1, 0.05, 1, 0.05], [0.5, 0.05, 0.5, 0.05], lower=0, shape=4
         )
@@ -44,6 +44,12 @@ def sample_lynx_and_hare(data):
             observed=data.pelts,
             solver="tsit5",
         )
+    return model
+
+
+def sample_lynx_and_hare(data):
+    """Sample its posterior."""
+    with model_of_lynx_and_hare(data):
         # PyMC would start the rates near 1, twenty standard deviations from their prior.
         return pm.sample(
             1500,
@@ -69,6 +75,31 @@ def test_lynx_and_hare():
             error = theirs["sd"] / np.sqrt(effective_sample_size(draws[..., i]))
             assert abs(draws[..., i].mean() - theirs["mean"]) < 4 * error, (name, i)
             assert 0.85 < draws[..., i].std() / theirs["sd"] < 1.15, (name, i)
+
+
+def test_no_chain_is_stuck():
+    """Four chains from each of five searches all arrive, after a short warm-up."""
+    data = load_hudson_lynx_hare()
+    model = model_of_lynx_and_hare(data)
+    starts = [pmj.initial_values("pelts", model=model, random_seed=seed) for seed in range(5)]
+    with model:
+        idata = pm.sample(
+            50,
+            tune=150,
+            chains=20,
+            nuts_sampler="numpyro",
+            nuts_sampler_kwargs={"jitter": False, "chain_method": "sequential"},
+            random_seed=1,
+            progressbar=False,
+            initvals=[starts[chain // 4] for chain in range(20)],
+            compute_convergence_checks=False,
+        )
+    published = data.published["parameters"]
+    for i in range(4):
+        theirs = published[f"theta[{i + 1}]"]
+        means = idata["posterior"]["theta"].values[..., i].mean(axis=1)
+        # The other modes are more than ten standard deviations away.
+        assert (np.abs(means - theirs["mean"]) < 3 * theirs["sd"]).all()
 
 
 def largest_difference():

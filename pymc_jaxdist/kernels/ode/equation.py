@@ -17,13 +17,14 @@ from pymc_jaxdist.kernels.ode.events import (
     infusion_rates,
 )
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
+from pymc_jaxdist.kernels.ode.layout import Argument, Layout, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE, solve_linear
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution
 from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.solve import solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 
-__all__ = ["METHODS", "Argument", "Equation", "Structure", "Trajectory"]
+__all__ = ["METHODS", "Attempt", "Equation", "Trajectory"]
 
 METHODS = {
     "auto": (Tsit5(), Rodas5P()),
@@ -42,44 +43,16 @@ FORWARD_DIRECTIONS = 3
 LARGEST_RECORD, FORWARD_DIRECTIONS_OF_MANY = 4_000_000, 40
 
 
-class Argument(NamedTuple):
-    """How one array among the arguments of an equation is to be read.
+class Attempt(NamedTuple):
+    """A part of the methods, where each is called by itself.
 
     Attributes
     ----------
-    batched : bool
-        Whether its leading dimensions are those of the subjects.
-    differentiable : bool
-        Whether the solution is differentiated by it.
+    active : (...) array of bool or None
+        Subjects for which to try the methods after the first; None to try the first for all.
     """
 
-    batched: bool
-    differentiable: bool
-
-
-class Structure:
-    """How leaves make a pytree; unlike a PyTreeDef it can be pickled whatever it holds."""
-
-    def __init__(self, treedef: Any) -> None:
-        self.treedef = treedef
-        self.num_leaves: int = treedef.num_leaves
-
-    def unflatten(self, leaves: Sequence[Any]) -> Any:
-        """Return the pytree of leaves."""
-        return jax.tree.unflatten(self.treedef, leaves)
-
-    def __hash__(self) -> int:
-        return hash(self.treedef)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Structure) and self.treedef == other.treedef
-
-    def __reduce__(self) -> tuple:
-        return _restore_structure, (self.unflatten(range(self.num_leaves)),)
-
-
-def _restore_structure(example: Any) -> Structure:
-    return Structure(jax.tree.structure(example))
+    active: jax.Array | None
 
 
 class Trajectory(NamedTuple):
@@ -162,13 +135,22 @@ class Equation:
         arguments = (y0, t0, Argument(batched, False), *rest)
         return replace(self, arguments=arguments, times_in_order=False)
 
-    def trajectory(self, *arrays: jax.Array) -> Trajectory:
+    @property
+    def n_methods(self) -> int:
+        """Number of methods that are tried one after another."""
+        if isinstance(self.vector_field, LinearODE) or not isinstance(self.solver, str):
+            return 1
+        return len(METHODS[self.solver])
+
+    def trajectory(self, *arrays: jax.Array, attempt: Attempt | None = None) -> Trajectory:
         """Solve the equation.
 
         Parameters
         ----------
         *arrays : array
             As described in the class.
+        attempt : Attempt, optional
+            Which methods to try for which subjects; by default all for all.
         """
         arrays = tuple(jnp.asarray(x) for x in arrays)
         batch_shape = self.batch_shape(arrays)
@@ -179,7 +161,7 @@ class Equation:
         ]
         y0, t0, times, *leaves = flat
         t0 = t0 - self.run_in
-        layout = _Layout(leaves, self.arguments[3:])
+        layout = Layout(leaves, self.arguments[3:])
         theta, fixed = layout.pack(leaves, n_subjects)
         order = None
         if not self.times_in_order:
@@ -193,14 +175,16 @@ class Equation:
         knots = jnp.take_along_axis(knots, knot_order, axis=-1)
         rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
-        solution = self._solve(inputs, (rank, *fixed), layout)
+        solution = self._solve(inputs, (rank, *fixed), layout, attempt)
         states = solution.states
         if order is not None:
             back = jnp.argsort(order, axis=-1)[..., None]
             states = jnp.take_along_axis(states, back, axis=-2)
         return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
 
-    def _solve(self, inputs: Inputs, fixed: tuple, layout: "_Layout") -> Solution:
+    def _solve(
+        self, inputs: Inputs, fixed: tuple, layout: Layout, attempt: Attempt | None
+    ) -> Solution:
         if isinstance(self.vector_field, LinearODE):
             return solve_linear(_LinearField(self, layout), inputs, fixed)
         problem = Problem(
@@ -213,7 +197,13 @@ class Equation:
         if is_diffrax_solver(self.solver):
             return solve_with_diffrax(problem, self.solver, inputs, fixed)
         methods = METHODS[self.solver] if isinstance(self.solver, str) else (self.solver,)
-        return solve(problem, methods, inputs, fixed, self._in_reverse(inputs))
+        reverse = self._in_reverse(inputs)
+        if attempt is None:
+            return solve(problem, methods, inputs, fixed, reverse)
+        if attempt.active is None:
+            return solve(problem, methods[:1], inputs, fixed, reverse, others_follow=True)
+        active = attempt.active.reshape(-1)
+        return solve(problem, methods[1:], inputs, fixed, reverse, active=active)
 
     def _in_reverse(self, inputs: Inputs) -> bool:
         """Choose between forward and reverse derivatives, from what there is to differentiate."""
@@ -235,15 +225,17 @@ class Equation:
         recorded = self.max_steps * n_subjects * n_states
         return not (recorded > LARGEST_RECORD and n_directions <= FORWARD_DIRECTIONS_OF_MANY)
 
-    def observed_trajectory(self, *arrays: jax.Array) -> tuple[jax.Array, Solution]:
-        """Solve, and return what is seen of the states.
+    def observed_trajectory(
+        self, *arrays: jax.Array, attempt: Attempt | None = None
+    ) -> tuple[jax.Array, Solution]:
+        """Solve, and return what is seen of the states; arguments as for `trajectory`.
 
         Returns
         -------
         seen : (..., T) or (..., T, D) array
         solution : Solution
         """
-        states, solution = self.trajectory(*arrays)
+        states, solution = self.trajectory(*arrays, attempt=attempt)
         if self.observe is None:
             return states, solution
         if not callable(self.observe):
@@ -318,47 +310,10 @@ class Equation:
         return {name: y[i] for i, name in enumerate(self.state_names)}
 
 
-class _Layout:
-    """How the leaves of the parameters lie in ``theta`` and ``fixed``."""
-
-    def __init__(self, leaves: Sequence[jax.Array], arguments: Sequence[Argument]) -> None:
-        self.shapes = [leaf.shape[1:] for leaf in leaves]
-        self.differentiable = [argument.differentiable for argument in arguments]
-
-    def pack(
-        self, leaves: Sequence[jax.Array], n_subjects: int
-    ) -> tuple[jax.Array, list[jax.Array]]:
-        """Return ``theta (N, p)`` and the leaves that are not part of it."""
-        moving = [
-            leaf.reshape(leaf.shape[0], -1)
-            for leaf, differentiable in zip(leaves, self.differentiable, strict=True)
-            if differentiable
-        ]
-        fixed = [
-            leaf
-            for leaf, differentiable in zip(leaves, self.differentiable, strict=True)
-            if not differentiable
-        ]
-        theta = jnp.concatenate(moving, axis=1) if moving else jnp.zeros((n_subjects, 0))
-        return theta, fixed
-
-    def unpack(self, theta: jax.Array, fixed: Sequence[jax.Array]) -> list[jax.Array]:
-        """Return the leaves of one subject."""
-        leaves, start, rest = [], 0, iter(fixed)
-        for shape, differentiable in zip(self.shapes, self.differentiable, strict=True):
-            if differentiable:
-                size = int(np.prod(shape))
-                leaves.append(theta[start : start + size].reshape(shape))
-                start += size
-            else:
-                leaves.append(next(rest))
-        return leaves
-
-
 class _Field:
     """The vector field as the integrators call it."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(
@@ -373,7 +328,7 @@ class _Field:
 class _Event:
     """What happens at knots, as the integrators call it."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(
@@ -394,7 +349,7 @@ class _Event:
 class _LinearField:
     """The matrix and the constant of a linear system."""
 
-    def __init__(self, equation: Equation, layout: _Layout) -> None:
+    def __init__(self, equation: Equation, layout: Layout) -> None:
         self.equation, self.layout = equation, layout
 
     def __call__(self, theta: jax.Array, fixed: Any) -> tuple[jax.Array, jax.Array]:

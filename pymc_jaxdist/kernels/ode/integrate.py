@@ -4,18 +4,21 @@ Subjects are the last axis of every array, so that the processor's vector units 
 of them at a time. A subject that is done takes steps of size zero until the last one is.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pymc_jaxdist.kernels.ode.observe import observe
+from pymc_jaxdist.kernels.ode.one_step import one_step
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
-from pymc_jaxdist.kernels.ode.step import Method, Step
+from pymc_jaxdist.kernels.ode.rows import each_subject, put_row, subjects_last, take_row
+from pymc_jaxdist.kernels.ode.state import Record, State, Tangents
+from pymc_jaxdist.kernels.ode.step import Method
 from pymc_jaxdist.kernels.ode.step_size import error_norm, first_step_size, step_size_factor
 
-__all__ = ["Integration", "Record", "integrate", "one_step"]
+__all__ = ["Integration", "integrate"]
 
 # Steps are stretched by up to this factor to end where they must, rather than leave a tiny one.
 STRETCH = 1.05
@@ -23,17 +26,6 @@ STRETCH = 1.05
 STIFF_STEPS = 30
 
 RUNNING, SUCCESS = int(Status.RUNNING), int(Status.SUCCESS)
-
-
-class Record(NamedTuple):
-    """Where each accepted step began, and its size; arrays ``(steps, ..., N)``."""
-
-    t: jax.Array
-    h: jax.Array
-    y: jax.Array
-    first_knot: jax.Array
-    next_knot: jax.Array
-    next_time: jax.Array
 
 
 class Integration(NamedTuple):
@@ -51,78 +43,6 @@ class Integration(NamedTuple):
     solution: Solution
     tangents: jax.Array | None
     record: Record | None
-
-
-class _Tangents(NamedTuple):
-    """Derivatives by k directions; arrays ``(..., k, ..., N)``."""
-
-    t: Any
-    y: jax.Array
-    slope: jax.Array
-    states: jax.Array
-
-
-class _State(NamedTuple):
-    """The state of the loop; arrays end with the axis of the subjects."""
-
-    t: jax.Array
-    h: jax.Array
-    y: jax.Array
-    slope: jax.Array
-    states: jax.Array
-    next_time: jax.Array
-    first_knot: jax.Array
-    next_knot: jax.Array
-    last_error: jax.Array
-    status: jax.Array
-    accepted: jax.Array
-    rejected: jax.Array
-    stiffness: jax.Array
-    stiffness_count: jax.Array
-    tangents: _Tangents | None
-    record: Record | None
-
-
-def one_step(
-    problem: Problem,
-    method: Method,
-    has_knots: bool,
-    t: jax.Array,
-    h: jax.Array,
-    y: jax.Array,
-    slope: jax.Array | None,
-    theta: jax.Array,
-    fixed: Any,
-    first_knot: jax.Array,
-    next_knot: jax.Array,
-) -> tuple[tuple[jax.Array, Step], tuple[Any, Any]]:
-    """Take one step of one subject: what happened at a knot, then the method.
-
-    Parameters
-    ----------
-    problem, method, has_knots
-        What is fixed.
-    t, h, y : array
-        Where the step begins, and its size.
-    slope : (n,) array or None
-        The field there; computed if None.
-    theta, fixed
-        Parameters of the field.
-    first_knot, next_knot : () array of int
-        The knots from the first to before the next one happen before the step.
-
-    Returns
-    -------
-    (y, step), (error, stiffness)
-        The state from which the step was taken, and the step; what is not differentiated.
-    """
-    f = problem.vector_field(lax.stop_gradient(t), theta, fixed)
-    if problem.event is not None:
-        y = problem.event(first_knot, next_knot, y, theta, fixed)
-    if has_knots or slope is None or not method.reuses_slope:
-        slope = f(t, y)
-    step = method.step(f, t, h, y, slope)
-    return (y, step._replace(error=None, stiffness=None)), (step.error, step.stiffness)
 
 
 def integrate(
@@ -166,10 +86,10 @@ def integrate(
     loop = _Loop(problem, method, inputs, fixed, directions, times_move)
     state = loop.start(active, record or loop.blank_record(recorded_steps))
 
-    def keep_going(state: _State) -> jax.Array:
+    def keep_going(state: State) -> jax.Array:
         return jnp.any(state.status == RUNNING)
 
-    def turn(state: _State) -> _State:
+    def turn(state: State) -> State:
         return loop.turn(state, stop_if_stiff)
 
     state = lax.while_loop(keep_going, turn, state)
@@ -187,14 +107,6 @@ def integrate(
     )
 
 
-def _subjects_last(x: jax.Array) -> jax.Array:
-    return jnp.moveaxis(x, 0, -1)
-
-
-def _each_subject(function: Callable) -> Callable:
-    return jax.vmap(function, in_axes=-1, out_axes=-1)
-
-
 class _Loop:
     """The loop over steps, with what does not change while it runs."""
 
@@ -208,8 +120,8 @@ class _Loop:
         times_move: bool,
     ) -> None:
         self.problem, self.method = problem, method
-        self.y0, self.theta, self.t0, times, knots = (_subjects_last(x) for x in inputs)
-        self.fixed = jax.tree.map(_subjects_last, fixed)
+        self.y0, self.theta, self.t0, times, knots = (subjects_last(x) for x in inputs)
+        self.fixed = jax.tree.map(subjects_last, fixed)
         self.n_states, self.n_subjects = self.y0.shape
         self.n_times, self.n_knots = times.shape[0], knots.shape[0]
         never = jnp.full((1, self.n_subjects), jnp.inf, dtype=self.y0.dtype)
@@ -234,7 +146,7 @@ class _Loop:
         y = jnp.zeros((steps, self.n_states, self.n_subjects), dtype=self.y0.dtype)
         return Record(number, number, y, knot, knot, index)
 
-    def start(self, active: jax.Array | None, record: Record | None) -> _State:
+    def start(self, active: jax.Array | None, record: Record | None) -> State:
         """Return the state before the first step."""
         y0, t0, n = self.y0, self.t0, self.n_subjects
 
@@ -248,11 +160,11 @@ class _Loop:
             order, rtol = self.method.error_order, self.problem.rtol
             return first_step_size(f, t, y, slope, span, order, rtol, self.atol)
 
-        slope = _each_subject(first)(t0, y0, self.theta, self.fixed)
+        slope = each_subject(first)(t0, y0, self.theta, self.fixed)
         fixed_size = self.method.fixed_size
         if fixed_size is None:
             span = self.t_end - t0
-            h = _each_subject(first_size)(t0, y0, slope, self.theta, self.fixed, span)
+            h = each_subject(first_size)(t0, y0, slope, self.theta, self.fixed, span)
             h = lax.stop_gradient(h)
         else:
             h = jnp.full_like(t0, fixed_size)
@@ -273,17 +185,17 @@ class _Loop:
             towards = self.directions
             d_slope = jax.vmap(
                 lambda d_t, d_y, d_theta: jax.jvp(
-                    lambda t, y, theta: _each_subject(first)(t, y, theta, self.fixed),
+                    lambda t, y, theta: each_subject(first)(t, y, theta, self.fixed),
                     (t0, y0, self.theta),
                     (d_t, d_y, d_theta),
                 )[1]
             )(towards.t0, towards.y0, towards.theta)
             at_start = jnp.where(reached[:, None, None], towards.y0, 0.0)
-            tangents = _Tangents(
+            tangents = Tangents(
                 towards.t0 if self.times_move else None, towards.y0, d_slope, at_start
             )
         zeros = jnp.zeros(n, dtype=int)
-        return _State(
+        return State(
             t=t0,
             h=h,
             y=y0,
@@ -302,7 +214,7 @@ class _Loop:
             record=record,
         )
 
-    def turn(self, state: _State, stop_if_stiff: bool) -> _State:
+    def turn(self, state: State, stop_if_stiff: bool) -> State:
         """Try one step of each subject."""
         running = state.status == RUNNING
         stop, d_stop = self._where_to_stop(state)
@@ -333,7 +245,10 @@ class _Loop:
         if d_h is not None:
             assert state.tangents is not None
             d_t1 = jnp.where(accepted, state.tangents.t + d_h, state.tangents.t)
-        states, d_states, next_time = self._observe(state, h, d_h, t1, accepted, y, step, tangents)
+        d_times = self.directions.times if d_h is not None else None
+        states, d_states, next_time = observe(
+            self.method, self.times, d_times, state, h, d_h, t1, accepted, y, step, tangents
+        )
 
         n_accepted = state.accepted + accepted
         n_rejected = state.rejected + (running & ~accepted)
@@ -348,7 +263,7 @@ class _Loop:
             status = jnp.where(stiff, int(Status.STIFF), status)
         moved = None
         if state.tangents is not None:
-            moved = _Tangents(
+            moved = Tangents(
                 t=d_t1,
                 y=jnp.where(accepted, tangents[1].y, state.tangents.y),
                 slope=jnp.where(accepted, tangents[1].slope, state.tangents.slope),
@@ -358,7 +273,7 @@ class _Loop:
         if self.n_knots:
             first_knot = jnp.where(accepted, next_knot, first_knot)
             next_knot = jnp.where(accepted, jnp.sum(self.knots <= t1, axis=0), next_knot)
-        return _State(
+        return State(
             t=jnp.where(accepted, t1, state.t),
             h=jnp.where(running, next_h, state.h),
             y=jnp.where(accepted, step.y, state.y),
@@ -377,7 +292,7 @@ class _Loop:
             record=record,
         )
 
-    def _where_to_stop(self, state: _State) -> tuple[jax.Array, jax.Array | None]:
+    def _where_to_stop(self, state: State) -> tuple[jax.Array, jax.Array | None]:
         """Return the next time at which a step must end, and its derivatives."""
         stop = self.t_end
         d_stop = self.directions.times[:, -1] if self.times_move else None
@@ -387,16 +302,16 @@ class _Loop:
         if self.method.lands_on_observations:
             candidates.append((self.times, "times", state.next_time))
         for values, name, index in candidates:
-            earlier = self._take(values, index)
+            earlier = take_row(values, index)
             if d_stop is not None:
                 moving = getattr(self.directions, name)
                 inside = jnp.minimum(index, moving.shape[1] - 1)
-                d_earlier = jax.vmap(lambda rows, i=inside: self._take(rows, i))(moving)
+                d_earlier = jax.vmap(lambda rows, i=inside: take_row(rows, i))(moving)
                 d_stop = jnp.where(earlier < stop, d_earlier, d_stop)
             stop = jnp.minimum(stop, earlier)
         return stop, d_stop
 
-    def _step(self, state: _State, h: jax.Array, d_h: jax.Array | None) -> tuple:
+    def _step(self, state: State, h: jax.Array, d_h: jax.Array | None) -> tuple:
         """Take the step, with its derivatives if there are directions."""
 
         def step(*arguments: Any) -> tuple:
@@ -405,7 +320,7 @@ class _Loop:
         moving = (state.t, h, state.y, state.slope, self.theta)
         others = (self.fixed, state.first_knot, state.next_knot)
         if state.tangents is None:
-            result, aside = _each_subject(step)(*moving, *others)
+            result, aside = each_subject(step)(*moving, *others)
             return (result, None), aside
 
         tangents = state.tangents
@@ -425,63 +340,9 @@ class _Loop:
             )
             return (result, tangent), aside
 
-        return _each_subject(with_tangents)(moving, towards, others)
+        return each_subject(with_tangents)(moving, towards, others)
 
-    def _observe(
-        self,
-        state: _State,
-        h: jax.Array,
-        d_h: jax.Array | None,
-        t1: jax.Array,
-        accepted: jax.Array,
-        y: jax.Array,
-        step: Step,
-        tangents: tuple | None,
-    ) -> tuple[jax.Array, Any, jax.Array]:
-        """Write down the solution at the wanted times that an accepted step has passed."""
-        moving = h > 0
-        divisor = jnp.where(moving, h, 1.0)
-
-        def at(time: jax.Array, t: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
-            return self.method.interpolate((time - t) / h, h, y, step)
-
-        def passes(carry: tuple) -> jax.Array:
-            _, _, index = carry
-            return accepted & (self._take(self.times, index) <= t1)
-
-        def write(carry: tuple) -> tuple:
-            states, d_states, index = carry
-            now = passes(carry)
-            time = jnp.where(now, self._take(self.times, index), t1)
-            arguments = (time, state.t, divisor, y, step)
-            states = self._put(states, index, now, _each_subject(at)(*arguments))
-            if d_states is not None:
-                assert tangents is not None
-                d_y, d_step = tangents
-                if self.times_move:
-                    assert state.tangents is not None
-                    inside = jnp.minimum(index, self.n_times - 1)
-                    d_time = jax.vmap(lambda rows: self._take(rows, inside))(self.directions.times)
-                    towards = (d_time, state.tangents.t, d_h, d_y, d_step)
-
-                    def rates(arguments: tuple, towards: tuple) -> jax.Array:
-                        return jax.vmap(lambda d: jax.jvp(at, arguments, d)[1])(towards)
-
-                    d_row = _each_subject(rates)(arguments, towards)
-                else:
-                    # The interpolant is linear in the state and the step.
-                    d_row = jax.vmap(
-                        lambda d_y, d_step: _each_subject(at)(*arguments[:3], d_y, d_step)
-                    )(d_y, d_step)
-                d_states = self._put(d_states, index, now, d_row)
-            return states, d_states, index + now
-
-        d_states = None if state.tangents is None else state.tangents.states
-        return lax.while_loop(
-            lambda carry: jnp.any(passes(carry)), write, (state.states, d_states, state.next_time)
-        )
-
-    def _record(self, state: _State, h: jax.Array, accepted: jax.Array) -> Record | None:
+    def _record(self, state: State, h: jax.Array, accepted: jax.Array) -> Record | None:
         if state.record is None:
             return None
         kept = {"t": state.t, "h": h, "y": state.y, "next_time": state.next_time}
@@ -489,12 +350,12 @@ class _Loop:
             kept |= {"first_knot": state.first_knot, "next_knot": state.next_knot}
         rows = state.record._asdict()
         for name, value in kept.items():
-            rows[name] = self._put(rows[name], state.accepted, accepted, value)
+            rows[name] = put_row(rows[name], state.accepted, accepted, value)
         return Record(**rows)
 
     def _status(
         self,
-        state: _State,
+        state: State,
         next_time: jax.Array,
         next_h: jax.Array,
         norm: jax.Array,
@@ -513,20 +374,3 @@ class _Loop:
         status = jnp.where(running & too_many, int(Status.TOO_MANY_STEPS), state.status)
         status = jnp.where(failed, why, status)
         return jnp.where(running & (next_time >= self.n_times), SUCCESS, status)
-
-    def _take(self, rows: jax.Array, index: jax.Array) -> jax.Array:
-        """Return one row for each subject."""
-        if self.n_subjects == 1:
-            return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
-        return jnp.take_along_axis(rows, index[None], axis=0)[0]
-
-    def _put(
-        self, rows: jax.Array, index: jax.Array, where: jax.Array, values: jax.Array
-    ) -> jax.Array:
-        """Write one row for each subject where asked to."""
-        if self.n_subjects == 1:
-            # What is written where it was not asked for is written again when it is.
-            return lax.dynamic_update_index_in_dim(rows, values, index[0], 0)
-        index = jnp.where(where, index, rows.shape[0])
-        values = jnp.moveaxis(values, -1, 0)
-        return rows.at[index, ..., jnp.arange(self.n_subjects)].set(values, mode="drop")

@@ -37,17 +37,17 @@ def factorized(matrix: jax.Array) -> Callable[[jax.Array], jax.Array]:
     substitute: Callable = _substitute if small else _substitute_pivoted
 
     @jax.custom_jvp
-    def solve(matrix: jax.Array, b: jax.Array) -> jax.Array:
+    def solve(factors: Any, matrix: jax.Array, b: jax.Array) -> jax.Array:
         return substitute(factors, b)
 
     @solve.defjvp
     def rule(primals: tuple, tangents: tuple) -> tuple:
-        matrix, b = primals
-        d_matrix, d_b = tangents
-        x = solve(matrix, b)
-        return x, solve(matrix, d_b - d_matrix @ x)
+        factors, matrix, b = primals
+        _, d_matrix, d_b = tangents
+        x = solve(factors, matrix, b)
+        return x, solve(factors, matrix, d_b - d_matrix @ x)
 
-    return lambda b: solve(matrix, b)
+    return lambda b: solve(factors, matrix, b)
 
 
 def _eliminate(matrix: jax.Array) -> tuple[list, list]:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from pymc_jaxdist.kernels.emission import Emission
-from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.equation import Attempt, Equation
 from pymc_jaxdist.kernels.ode.problem import Status
+from pymc_jaxdist.kernels.ode.solve import wants_another_method
 
 __all__ = ["ODELogLikelihood", "ODESolution"]
 
@@ -64,11 +65,44 @@ class ODELogLikelihood:
             As the observations, without the dimension of a multivariate likelihood; ``-inf``
             for a subject whose equation could not be solved.
         """
+        return self._evaluate(value, arguments)[0]
+
+    @property
+    def in_two_attempts(self) -> bool:
+        """Whether there are two methods."""
+        return self.equation.n_methods > 1
+
+    def first_attempt(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Evaluate by the first method; NaN for subjects for which another may help."""
+        found, status = self._evaluate(value, arguments, Attempt(active=None))
+        return left_undecided(found, status)
+
+    def second_attempt(
+        self, first: jax.Array, value: jax.Array, *arguments: jax.Array
+    ) -> jax.Array:
+        """Evaluate by the other methods for the subjects that were left; ``-inf`` for the rest."""
+        active = undecided_subjects(first, self.equation, arguments)
+        return self._evaluate(value, arguments, Attempt(active))[0]
+
+    def why_impossible(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Return the `Status` of each subject, also of those whose observations are impossible."""
+        found, status = self._evaluate(value, arguments)
+        rest = tuple(range(status.ndim, found.ndim))
+        impossible = ~jnp.all(jnp.isfinite(found), axis=rest)
+        solved = status == int(Status.SUCCESS)
+        return jnp.where(solved & impossible, int(Status.IMPOSSIBLE_OBSERVATION), status)
+
+    def _evaluate(
+        self, value: jax.Array, arguments: tuple[jax.Array, ...], attempt: Attempt | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the log-likelihoods, and the `Status` of each subject."""
         n = self.equation.n_arguments
-        seen, solution = self.equation.observed_trajectory(*arguments[:n])
+        seen, solution = self.equation.observed_trajectory(*arguments[:n], attempt=attempt)
         rest = arguments[n:]
-        solved = solution.status == int(Status.SUCCESS)
-        solved = solved.reshape(seen.shape[: self.equation.batch_ndim])
+        status = solution.status.reshape(seen.shape[: self.equation.batch_ndim])
+        solved = status == int(Status.SUCCESS)
+        if attempt is not None and attempt.active is not None:
+            solved &= attempt.active
 
         def for_each(flags: jax.Array, ndim: int) -> jax.Array:
             return flags.reshape(*flags.shape, *[1] * (ndim - flags.ndim))
@@ -93,7 +127,7 @@ class ODELogLikelihood:
         event_ndim = 0 if several else self.emissions[0].event_ndim
         shape = value.shape[: value.ndim - event_ndim]
         log_likelihood = jnp.broadcast_to(log_likelihood, shape)
-        return jnp.where(for_each(solved, log_likelihood.ndim), log_likelihood, -jnp.inf)
+        return jnp.where(for_each(solved, log_likelihood.ndim), log_likelihood, -jnp.inf), status
 
     def __str__(self) -> str:
         return "ODE log-likelihood"
@@ -112,8 +146,55 @@ class ODESolution:
 
     def __call__(self, template: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Return what is seen of the states, ``(..., T, n)``; not finite where solving failed."""
-        seen, _ = self.equation.observed_trajectory(*arguments)
-        return jnp.broadcast_to(seen, template.shape)
+        return self._evaluate(template, arguments)[0]
+
+    @property
+    def in_two_attempts(self) -> bool:
+        """Whether there are two methods."""
+        return self.equation.n_methods > 1
+
+    def first_attempt(self, template: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Solve by the first method; NaN for subjects for which another may help."""
+        found, status = self._evaluate(template, arguments, Attempt(active=None))
+        return left_undecided(found, status)
+
+    def second_attempt(
+        self, first: jax.Array, template: jax.Array, *arguments: jax.Array
+    ) -> jax.Array:
+        """Solve by the other methods for the subjects that were left; NaN for the rest."""
+        active = undecided_subjects(first, self.equation, arguments)
+        return self._evaluate(template, arguments, Attempt(active))[0]
+
+    def _evaluate(
+        self, template: jax.Array, arguments: tuple[jax.Array, ...], attempt: Attempt | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        seen, solution = self.equation.observed_trajectory(*arguments, attempt=attempt)
+        status = solution.status.reshape(seen.shape[: self.equation.batch_ndim])
+        return jnp.broadcast_to(seen, template.shape), status
 
     def __str__(self) -> str:
         return "ODE solution"
+
+
+def left_undecided(found: jax.Array, status: jax.Array) -> jax.Array:
+    """Return results ``(..., T, ...)`` with NaN for subjects ``(...)`` that need another method.
+
+    Nothing else is NaN.
+    """
+    found = jnp.where(jnp.isnan(found), -jnp.inf, found)
+    undecided = wants_another_method(status)
+    undecided = undecided.reshape(*undecided.shape, *[1] * (found.ndim - undecided.ndim))
+    return jnp.where(undecided, jnp.nan, found)
+
+
+def undecided_subjects(
+    first: jax.Array, equation: Equation, arguments: tuple[jax.Array, ...]
+) -> jax.Array:
+    """Return for which subjects ``(...)`` of an equation results are NaN."""
+    batch_shape = equation.batch_shape(arguments[: equation.n_arguments])
+    undecided = jnp.isnan(first)
+    rest = tuple(range(len(batch_shape), undecided.ndim))
+    undecided = jnp.any(undecided, axis=rest)
+    # Several rows of data may have one solution.
+    shared = tuple(i for i, n in enumerate(batch_shape) if n == 1)
+    return jnp.any(undecided, axis=shared, keepdims=True)

@@ -27,6 +27,7 @@ class Status(IntEnum):
     STIFF = 4
     BEFORE_START = 5
     NO_STEADY_STATE = 6
+    IMPOSSIBLE_OBSERVATION = 7
 
     @property
     def reason(self) -> str:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pymc_jaxdist.kernels.ode.integrate import Record, one_step
+from pymc_jaxdist.kernels.ode.one_step import one_step
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem
+from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method, Step
 
 __all__ = ["pull_back"]

@@ -1,7 +1,7 @@
 """Solutions that JAX can differentiate: the derivatives of the steps that were taken."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,19 +9,27 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from pymc_jaxdist.kernels.lazy import run_if_any
-from pymc_jaxdist.kernels.ode.integrate import Integration, Record, integrate
+from pymc_jaxdist.kernels.ode.integrate import Integration, integrate
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 from pymc_jaxdist.kernels.ode.reverse import pull_back
+from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method
 
-__all__ = ["solve"]
+__all__ = ["solve", "wants_another_method"]
 
 # What an explicit method may take before a stiff one is tried in its place.
 EXPLICIT_STEPS = 1000
 
 
 def solve(
-    problem: Problem, methods: Sequence[Method], inputs: Inputs, fixed: Any, reverse: bool
+    problem: Problem,
+    methods: Sequence[Method],
+    inputs: Inputs,
+    fixed: Any,
+    reverse: bool,
+    *,
+    active: jax.Array | None = None,
+    others_follow: bool = False,
 ) -> Solution:
     """Solve by the first of several methods that can, with exact derivatives of its steps.
 
@@ -38,14 +46,23 @@ def solve(
         Each is tried for the subjects for which those before it took too many steps.
     reverse : bool
         Whether to differentiate in reverse.
+    active : (N,) array of bool, optional
+        Subjects to solve for; by default all. The states of the others are NaN.
+    others_follow : bool
+        Whether the caller will try other methods after the last of these.
     """
-    methods = tuple(methods)
+    attempts = _Attempts(problem, tuple(methods), others_follow)
     if reverse:
-        return _solve_reverse(problem, methods, inputs, fixed)
-    return _solve_forward(problem, methods, inputs, fixed)
+        return _solve_reverse(attempts, inputs, active, fixed)
+    return _solve_forward(attempts, inputs, active, fixed)
 
 
-class _Attempts(NamedTuple):
+def wants_another_method(status: jax.Array) -> jax.Array:
+    """Tell for which subjects another method may help: not where the solution itself ends."""
+    return (status == int(Status.STIFF)) | (status == int(Status.TOO_MANY_STEPS))
+
+
+class _Found(NamedTuple):
     """The solution, its derivatives, its steps, and how many of them were of which method."""
 
     solution: Solution
@@ -54,57 +71,75 @@ class _Attempts(NamedTuple):
     accepted: list[jax.Array]
 
 
-def _attempt(
-    problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any, **options: Any
-) -> _Attempts:
-    def run(
-        position: int,
-        active: jax.Array | None,
-        record: Record | None,
-        inputs: Inputs,
-        fixed: Any,
-    ) -> Integration:
-        last = position == len(methods) - 1
-        limit = problem.max_steps if last else min(problem.max_steps, EXPLICIT_STEPS)
-        return integrate(
-            replace(problem, max_steps=limit),
-            methods[position],
-            inputs,
-            fixed,
-            active=active,
-            record=record,
-            stop_if_stiff=not last,
-            **options,
-        )
+@dataclass(frozen=True)
+class _Attempts:
+    """Several methods, one after another."""
 
-    def run_next(position: int, before: Integration) -> tuple[Integration, jax.Array]:
-        # Another method cannot help where the solution itself ends.
-        stiff = before.solution.status == int(Status.STIFF)
-        active = stiff | (before.solution.status == int(Status.TOO_MANY_STEPS))
+    problem: Problem
+    methods: tuple[Method, ...]
+    others_follow: bool
 
-        def settled(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    def _is_last(self, position: int) -> bool:
+        return position == len(self.methods) - 1 and not self.others_follow
 
-        def again(state: tuple) -> tuple:
-            before, *given = state
-            found = run(position, active, before.record, *given)
-            solution = Solution(*map(settled, found.solution, before.solution))
-            solution = solution._replace(stiffness=before.solution.stiffness)
-            tangents = found.tangents
-            if tangents is not None:
-                tangents = jnp.where(active[:, None, None], tangents, before.tangents)
-            # What is not known to stay the same is not prepared before the loop, in vain.
-            given = jax.lax.optimization_barrier(given)
-            return Integration(solution, tangents, found.record), *given
+    def _most_steps(self, position: int) -> int:
+        most = self.problem.max_steps
+        return most if self._is_last(position) else min(most, EXPLICIT_STEPS)
 
-        return run_if_any(active, again, (before, inputs, fixed))[0], active
+    @property
+    def most_steps(self) -> int:
+        """The largest number of steps any of the methods may take."""
+        return max(self._most_steps(position) for position in range(len(self.methods)))
 
-    found = run(0, None, None, inputs, fixed)
-    accepted = [_steps_of(found.solution, jnp.ones(len(inputs.y0), dtype=bool))]
-    for position in range(1, len(methods)):
-        found, tried = run_next(position, found)
-        accepted.append(_steps_of(found.solution, tried))
-    return _Attempts(*found, accepted)
+    def __call__(
+        self, inputs: Inputs, active: jax.Array | None, fixed: Any, **options: Any
+    ) -> _Found:
+        """Solve; see `integrate` for the options."""
+
+        def run(
+            position: int,
+            active: jax.Array | None,
+            record: Record | None,
+            inputs: Inputs,
+            fixed: Any,
+        ) -> Integration:
+            return integrate(
+                replace(self.problem, max_steps=self._most_steps(position)),
+                self.methods[position],
+                inputs,
+                fixed,
+                active=active,
+                record=record,
+                stop_if_stiff=not self._is_last(position),
+                **options,
+            )
+
+        def run_next(position: int, before: Integration) -> tuple[Integration, jax.Array]:
+            active = wants_another_method(before.solution.status)
+
+            def settled(new: jax.Array, old: jax.Array) -> jax.Array:
+                return jnp.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+            def again(state: tuple) -> tuple:
+                before, *given = state
+                found = run(position, active, before.record, *given)
+                solution = Solution(*map(settled, found.solution, before.solution))
+                solution = solution._replace(stiffness=before.solution.stiffness)
+                tangents = found.tangents
+                if tangents is not None:
+                    tangents = jnp.where(active[:, None, None], tangents, before.tangents)
+                # What is not known to stay the same is not prepared before the loop, in vain.
+                given = jax.lax.optimization_barrier(given)
+                return Integration(solution, tangents, found.record), *given
+
+            return run_if_any(active, again, (before, inputs, fixed))[0], active
+
+        found = run(0, active, None, inputs, fixed)
+        accepted = [_steps_of(found.solution, jnp.ones(len(inputs.y0), dtype=bool))]
+        for position in range(1, len(self.methods)):
+            found, tried = run_next(position, found)
+            accepted.append(_steps_of(found.solution, tried))
+        return _Found(*found, accepted)
 
 
 def _steps_of(solution: Solution, subjects: jax.Array) -> jax.Array:
@@ -114,20 +149,19 @@ def _steps_of(solution: Solution, subjects: jax.Array) -> jax.Array:
 
 
 def _solve_forward(
-    problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any
+    attempts: _Attempts, inputs: Inputs, active: jax.Array | None, fixed: Any
 ) -> Solution:
     @jax.custom_jvp
-    def run(inputs: Inputs, fixed: Any) -> Solution:
-        return _attempt(problem, methods, inputs, fixed).solution
+    def run(inputs: Inputs, active: jax.Array | None, fixed: Any) -> Solution:
+        return attempts(inputs, active, fixed).solution
 
     def rule(primals: tuple, tangents: tuple) -> tuple:
-        inputs, fixed = primals
+        inputs, active, fixed = primals
         moves = tuple(not isinstance(d, SymbolicZero) for d in tangents[0])
         _, _, t0_moves, times_move, knots_move = moves
-        solution, derivatives, *_ = _attempt(
-            problem,
-            methods,
+        solution, derivatives, *_ = attempts(
             inputs,
+            active,
             fixed,
             directions=_unit_directions(inputs, moves),
             times_move=t0_moves or times_move or knots_move,
@@ -147,30 +181,32 @@ def _solve_forward(
         return solution, Solution(change, *unmoved)
 
     run.defjvp(rule, symbolic_zeros=True)
-    return run(inputs, fixed)
+    return run(inputs, active, fixed)
 
 
 def _solve_reverse(
-    problem: Problem, methods: tuple[Method, ...], inputs: Inputs, fixed: Any
+    attempts: _Attempts, inputs: Inputs, active: jax.Array | None, fixed: Any
 ) -> Solution:
     @jax.custom_vjp
     def run(y0: jax.Array, theta: jax.Array, others: tuple) -> Solution:
-        t0, times, knots, fixed = others
-        return _attempt(problem, methods, Inputs(y0, theta, t0, times, knots), fixed).solution
+        t0, times, knots, active, fixed = others
+        return attempts(Inputs(y0, theta, t0, times, knots), active, fixed).solution
 
     def forward(y0: jax.Array, theta: jax.Array, others: tuple) -> tuple:
-        t0, times, knots, fixed = others
+        t0, times, knots, active, fixed = others
         inputs = Inputs(y0, theta, t0, times, knots)
-        found = _attempt(problem, methods, inputs, fixed, recorded_steps=problem.max_steps)
+        found = attempts(inputs, active, fixed, recorded_steps=attempts.most_steps)
         return found.solution, (inputs, fixed, found.record, found.accepted)
 
     def backward(residuals: tuple, cotangent: Solution) -> tuple:
         inputs, fixed, record, accepted = residuals
         y_bar, theta_bar = jnp.zeros_like(inputs.y0), jnp.zeros_like(inputs.theta)
-        for method, steps in zip(methods, accepted, strict=True):
+        for method, steps in zip(attempts.methods, accepted, strict=True):
 
             def add(bars: tuple, method: Method = method, steps: jax.Array = steps) -> tuple:
-                found = pull_back(problem, method, inputs, fixed, record, steps, cotangent.states)
+                found = pull_back(
+                    attempts.problem, method, inputs, fixed, record, steps, cotangent.states
+                )
                 return bars[0] + found[0], bars[1] + found[1]
 
             y_bar, theta_bar = run_if_any(steps > 0, add, (y_bar, theta_bar))
@@ -178,7 +214,7 @@ def _solve_reverse(
 
     run.defvjp(forward, backward)
     y0, theta, *others = inputs
-    return run(y0, theta, (*others, fixed))
+    return run(y0, theta, (*others, active, fixed))
 
 
 def _zero_tangent(x: jax.Array) -> Any:

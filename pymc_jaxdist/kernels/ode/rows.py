@@ -1,0 +1,37 @@
+"""Arrays whose last axis is that of the subjects, of which each is at a row of its own."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+__all__ = ["each_subject", "put_row", "subjects_last", "take_row"]
+
+
+def subjects_last(x: jax.Array) -> jax.Array:
+    """Return an array ``(N, ...)`` as ``(..., N)``."""
+    return jnp.moveaxis(x, 0, -1)
+
+
+def each_subject(function: Callable) -> Callable:
+    """Return a function of one subject as one of all of them."""
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+def take_row(rows: jax.Array, index: jax.Array) -> jax.Array:
+    """Return one row ``(N,)`` of ``(rows, N)``, each subject's own."""
+    if rows.shape[-1] == 1:
+        return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
+    return jnp.take_along_axis(rows, index[None], axis=0)[0]
+
+
+def put_row(rows: jax.Array, index: jax.Array, where: jax.Array, values: jax.Array) -> jax.Array:
+    """Write one row ``(..., N)`` into ``(rows, ..., N)``, each subject's own, where asked to."""
+    n_subjects = rows.shape[-1]
+    if n_subjects == 1:
+        # What is written where it was not asked for is written again when it is.
+        return lax.dynamic_update_index_in_dim(rows, values, index[0], 0)
+    index = jnp.where(where, index, rows.shape[0])
+    values = jnp.moveaxis(values, -1, 0)
+    return rows.at[index, ..., jnp.arange(n_subjects)].set(values, mode="drop")
