@@ -70,7 +70,7 @@ class CallInAttempts:
         stay = tuple(on_device)
         self._first = packed_call(first, shapes, dtypes, stay, in_one_piece).bind(on_device)
 
-        def second(value: np.ndarray) -> Callable[[Sequence[Any]], list]:
+        def second(value: np.ndarray) -> Callable[[Sequence[Any]], list[np.ndarray]]:
             # The result of the first attempt comes before the other inputs.
             return packed_call(
                 _second_attempt(kernel, differentiable, wrt),
@@ -81,7 +81,7 @@ class CallInAttempts:
             ).bind({i + 1: x for i, x in on_device.items()})
 
         self._compile_second = second
-        self._second: Callable[[Sequence[Any]], list] | None = None
+        self._second: Callable[[Sequence[Any]], list[np.ndarray]] | None = None
 
     def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Return the log-densities and their gradients, as NumPy arrays that nobody else holds."""

@@ -122,7 +122,7 @@ def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     return numba_njit(eval(source, {"perform": perform}))
 
 
-def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable | None:
+def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., Any] | None:
     """Let Numba compute what an Op does by a graph, and call ``op.perform`` where that fails.
 
     Parameters

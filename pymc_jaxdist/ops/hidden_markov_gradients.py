@@ -53,7 +53,7 @@ class HiddenMarkovGradients(Op):
 @register_funcify_default_op_cache_key(HiddenMarkovGradients)
 def numba_hidden_markov_gradients(
     op: HiddenMarkovGradients, node: Apply | None = None, **kwargs: Any
-) -> tuple[Callable, int]:
+) -> tuple[Callable[..., Any], int]:
     """Return the compiled recursions, and a number by which Numba knows when they change."""
     # Here because they take a second to import, which only users of this backend need wait.
     from pymc_jaxdist.kernels.native.compilation import fingerprint
