@@ -112,6 +112,24 @@ def test_times_in_any_order_repeated_and_at_the_start():
     assert_allclose(y.eval(mode=FAST), np.exp(-times), rtol=1e-7)
 
 
+@pytest.mark.parametrize("sensitivity", ["forward", "reverse"])
+def test_a_subject_observed_only_at_the_start(sensitivity):
+    """It takes no step, beside one that does."""
+    starts = pt.dmatrix("starts")
+    y = solution(
+        lambda t, y, p: -y,
+        params=None,
+        y0=pt.specify_shape(starts, (2, 1)),
+        times=np.array([[0.0, 1.0], [0.0, 0.0]]),
+        observe=0,
+        sensitivity=sensitivity,
+    )
+    run = pytensor.function([starts], [y, pt.grad(y.sum(), starts)], mode=FAST)
+    value, gradient = run([[2.0], [3.0]])
+    assert_allclose(value, [[2.0, 2.0 * np.exp(-1)], [3.0, 3.0]], rtol=1e-7)
+    assert_allclose(gradient, [[1.0 + np.exp(-1)], [2.0]], rtol=1e-7)
+
+
 BEFORE = {
     "adaptive": (lambda t, y, p: -y, {}),
     "diffrax": (lambda t, y, p: -y, {"solver": diffrax.Dopri5()}),

@@ -23,7 +23,7 @@ def pull_back(
     accepted: jax.Array,
     cotangents: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the cotangents of ``y0`` and ``theta``.
+    """Return the cotangents of ``y0`` and ``theta``, but for what was observed before any step.
 
     Each step is taken again and its derivative pulled back, the last one first. What was observed
     of a step by interpolation is gathered before, so that a step is taken only once.
@@ -45,7 +45,7 @@ def pull_back(
     """
     n_subjects = inputs.y0.shape[0]
     has_knots = inputs.knots.shape[1] > 0
-    theta, times, t0 = (jnp.moveaxis(x, 0, -1) for x in (inputs.theta, inputs.times, inputs.t0))
+    theta, times = jnp.moveaxis(inputs.theta, 0, -1), jnp.moveaxis(inputs.times, 0, -1)
     fixed = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), fixed)
     seen = jnp.moveaxis(jnp.where((accepted > 0)[:, None, None], cotangents, 0.0), 0, -1)
     subjects = jnp.arange(n_subjects)
@@ -123,6 +123,4 @@ def pull_back(
         jnp.zeros_like(theta),
     )
     _, _, y_bar, theta_bar = lax.while_loop(lambda carry: jnp.any(carry[0] >= 0), turn, start)
-    at_start = (times <= t0)[:, None]
-    y_bar = y_bar + jnp.sum(jnp.where(at_start, seen, 0.0), axis=0)
     return jnp.moveaxis(y_bar, -1, 0), jnp.moveaxis(theta_bar, -1, 0)

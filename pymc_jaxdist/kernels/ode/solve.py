@@ -196,11 +196,15 @@ def _solve_reverse(
         t0, times, knots, active, fixed = others
         inputs = Inputs(y0, theta, t0, times, knots)
         found = attempts(inputs, active, fixed, recorded_steps=attempts.most_steps)
-        return found.solution, (inputs, fixed, found.record, found.accepted)
+        solved = found.solution.status == int(Status.SUCCESS)
+        return found.solution, (inputs, fixed, found.record, found.accepted, solved)
 
     def backward(residuals: tuple, cotangent: Solution) -> tuple:
-        inputs, fixed, record, accepted = residuals
-        y_bar, theta_bar = jnp.zeros_like(inputs.y0), jnp.zeros_like(inputs.theta)
+        inputs, fixed, record, accepted, solved = residuals
+        # The initial state itself may be observed, also of a subject that takes no step.
+        at_start = (inputs.times <= inputs.t0[:, None]) & solved[:, None]
+        y_bar = jnp.sum(jnp.where(at_start[..., None], cotangent.states, 0.0), axis=1)
+        theta_bar = jnp.zeros_like(inputs.theta)
         for method, steps in zip(attempts.methods, accepted, strict=True):
 
             def add(bars: tuple, method: Method = method, steps: jax.Array = steps) -> tuple:
