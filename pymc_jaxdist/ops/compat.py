@@ -140,6 +140,7 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., A
         only by calling Python.
     """
     import numba
+    from pytensor.link.numba.cache import compile_numba_function_src
     from pytensor.link.numba.dispatch.basic import (
         get_numba_type,
         numba_funcify_ensure_cache,
@@ -169,22 +170,17 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., A
     ]
     results = [f"results[{i}]" for i in range(len(of_outputs))]
     # Two functions: Numba tries to pickle all that one which leaves compiled code refers to.
-    by_python: dict[str, Any] = {"objmode": numba.objmode, "perform": perform, "result": result}
-    exec(
+    by_python = compile_numba_function_src(
         f"""
 def kernel({", ".join(names)}):
     with objmode(outputs=result):
         outputs = perform({", ".join(names)})
     return outputs
 """,
-        by_python,
+        "kernel",
+        {"objmode": numba.objmode, "perform": perform, "result": result},
     )
-    compiled = {
-        "all_finite": numba_njit(_all_finite),
-        "kernel": numba_njit(by_python["kernel"]),
-        "native": native,
-    }
-    exec(
+    call = compile_numba_function_src(
         f"""
 def call({", ".join(names)}):
     results = native({", ".join(moving)})
@@ -192,9 +188,10 @@ def call({", ".join(names)}):
         return {"results" if len(of_outputs) > 1 else "results[0]"}
     return kernel({", ".join(names)})
 """,
-        compiled,
+        "call",
+        {"all_finite": numba_njit(_all_finite), "kernel": numba_njit(by_python), "native": native},
     )
-    return numba_njit(compiled["call"])
+    return numba_njit(call)
 
 
 def _all_finite(array: np.ndarray) -> bool:
