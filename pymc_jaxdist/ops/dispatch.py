@@ -12,7 +12,7 @@ from pytensor.graph.replace import _vectorize_node
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import numba_funcify
 
-from pymc_jaxdist.ops.compat import numba_object_mode, numba_of_graph
+from pymc_jaxdist.ops.compat import numba_object_mode
 from pymc_jaxdist.ops.hidden_markov_graph import hidden_markov_graph
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.log_density import (
@@ -20,6 +20,7 @@ from pymc_jaxdist.ops.log_density import (
     LogDensityHessianProduct,
     LogDensityPullback,
 )
+from pymc_jaxdist.ops.numba_of_graph import numba_of_graph
 from pymc_jaxdist.ops.precision import require_double_precision
 
 __all__ = ["VectorizedKernel"]
