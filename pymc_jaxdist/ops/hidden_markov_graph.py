@@ -4,6 +4,7 @@ With it PyTensor's Numba backend evaluates the log-density and its gradients wit
 without the global interpreter lock: the threads of nutpie run side by side.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -12,7 +13,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import grad
 from pytensor.graph.basic import Constant
-from pytensor.graph.replace import graph_replace
+from pytensor.graph.replace import clone_replace
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.kernels.emission import Emission
@@ -20,6 +21,7 @@ from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLik
 from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_STATES
 from pymc_jaxdist.ops.hidden_markov_gradients import HiddenMarkovGradients
 from pymc_jaxdist.ops.inner_graph import InnerGraph
+from pymc_jaxdist.ops.observations_in_a_row import observations_in_a_row
 
 __all__ = ["hidden_markov_graph"]
 
@@ -64,27 +66,37 @@ def hidden_markov_graph(
     batch_shape = [_length(value, axis) for axis in range(batch_ndim)]
     times = _length(value, batch_ndim)
     order, used = _order(lengths, batch_shape, times)
-    in_a_row = matrices == 1 and 0 not in wrt and _gains_in_a_row(kernel, inputs, used, times)
-    if in_a_row:
-        value = _in_a_row(value, used, batch_ndim)
-        if allowed_states is not None:
-            allowed_states = _in_a_row(allowed_states, used, batch_ndim)
+    row = None
+    if 0 not in wrt:
+        row = observations_in_a_row(kernel, inputs, used, states)
     evidence: Any = 0.0
     for channel, emission in enumerate(kernel.emissions):
         parameters = [remaining.pop(0) for _ in range(emission.n_parameters)]
         column = value if len(kernel.emissions) == 1 else _column(value, channel)
-        own = _log_likelihoods(emission, column, parameters, kernel.may_be_missing)
-        evidence = evidence + _of_histories(own, states)
+        if row is None:
+            own = _log_likelihoods(emission, column, parameters, kernel.may_be_missing)
+            own = _of_histories(own, states)
+        else:
+            own = row.of_histories(
+                _log_likelihoods(
+                    dataclasses.replace(emission, per_state=False),
+                    row.observations(column, parameters),
+                    [row.parameter(p) for p in parameters],
+                    kernel.may_be_missing,
+                )
+            )
+        evidence = evidence + own
     if allowed_states is not None:
-        evidence = pt.switch(_of_histories(allowed_states, states), evidence, -np.inf)
+        if row is None:
+            allowed_states = _of_histories(allowed_states, states)
+        else:
+            allowed_states = row.of_states(allowed_states)
+        evidence = pt.switch(allowed_states, evidence, -np.inf)
 
-    if in_a_row:
-        rows = math.prod(value.type.shape[: batch_ndim + 1])
-        own_shape = list(value.type.shape[:batch_ndim])
-        evidence = _flat(evidence, own_shape, [rows // math.prod(own_shape), states])
-        evidence = evidence.reshape((rows, states))
-    else:
+    if row is None:
         evidence = _flat(evidence, batch_shape, [times, states])
+    else:
+        evidence = evidence.reshape((row.length, states))
     start = _flat_or_shared(initial_probs, batch_shape, [states])
     matrix = _flat_or_shared(transition_matrix, batch_shape, [matrices, states, states])
     op = HiddenMarkovGradients(
@@ -113,51 +125,6 @@ def _has_graph(kernel: Any) -> bool:
             for emission in kernel.emissions
         )
     )
-
-
-def _gains_in_a_row(
-    kernel: HiddenMarkovLogLikelihood,
-    inputs: Sequence[TensorVariable],
-    used: TensorVariable,
-    times: Any,
-) -> bool:
-    """Tell whether `_in_a_row` is possible and saves time.
-
-    It saves the padding; and of one sequence an axis of length 1, which keeps PyTensor from
-    fusing sums with what they are sums of. It is possible if all is known, and no parameter
-    differs between observations.
-    """
-    if not isinstance(used, Constant) or not isinstance(times, int):
-        return False
-    data = [inputs[0]]
-    if kernel.allowed_states_given:
-        data.append(inputs[3 + kernel.lengths_given])
-    n_parameters = sum(emission.n_parameters for emission in kernel.emissions)
-    return (
-        (len(used.data) == 1 or used.data.min(initial=times) < times)
-        and all(isinstance(x, Constant) for x in data)
-        and all(emission.event_ndim == 0 for emission in kernel.emissions)
-        and all(p.type.ndim <= 1 for p in inputs[len(inputs) - n_parameters :])
-    )
-
-
-def _in_a_row(data: TensorVariable, used: TensorVariable, batch_ndim: int) -> TensorVariable:
-    """Put what belongs to the observations of all sequences in a row, without padding.
-
-    A sequence is computed beside longer ones, and looks as far as they do: behind the last, too,
-    there must be something. The row is folded to the number of axes that was expected, none of
-    length 1.
-    """
-    lengths = cast(Constant, used).data
-    values = cast(Constant, data).data
-    batch_shape, times = values.shape[:batch_ndim], values.shape[batch_ndim]
-    there = np.arange(times) < lengths.reshape(*batch_shape, 1)
-    row = values[there]
-    folds = 2**batch_ndim
-    behind = times + -(len(row) + times) % folds
-    first = values.reshape(-1, *row.shape[1:])[:1]
-    row = np.concatenate([row, np.repeat(first, behind, axis=0)])
-    return pt.constant(row.reshape(*[2] * batch_ndim, len(row) // folds, *row.shape[1:]))
 
 
 def _column(value: TensorVariable, channel: int) -> TensorVariable:
@@ -198,7 +165,7 @@ def _log_likelihoods(
         observations = xp.expand_dims(observations, -1 - emission.event_ndim)
     graph = emission.log_density.fgraph  # type: ignore[attr-defined]
     placed = dict(zip(graph.inputs, [pt.as_tensor(observations), *parameters], strict=True))
-    log_density = graph_replace(graph.outputs, placed, strict=False)[0]
+    log_density = clone_replace(graph.outputs, placed, rebuild_strict=False)[0]
     for instead, where in ((0.0, missing), (-np.inf, impossible)):
         if where is None or (known and not where.any()):
             continue

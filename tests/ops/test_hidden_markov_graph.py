@@ -89,12 +89,12 @@ SHAPES = {
     "two batch dimensions": lambda: normal(observations(2, 3, 7), 3),
     "more sequences than lanes": lambda: normal(observations(20, 9), 6),
     "one long sequence": lambda: normal(observations(1, 600), 3),
-    "missing": lambda: normal(with_missing(4, 9)),
+    "missing": lambda: normal(with_missing(4, 80)),
     "lengths": lambda: normal(observations(3, 8), 3, lengths=np.array([5, 8, 1])),
     "lengths and known states": lambda: normal(
-        with_missing(12, 8),
-        lengths=RNG.integers(0, 9, size=12),
-        allowed_states=RNG.integers(-1, 2, size=(12, 8)),
+        with_missing(12, 40),
+        lengths=RNG.integers(0, 41, size=12),
+        allowed_states=RNG.integers(-1, 2, size=(12, 40)),
     ),
     "lengths of batches": lambda: normal(
         observations(2, 3, 8), lengths=RNG.integers(1, 9, size=(2, 3))
@@ -103,9 +103,12 @@ SHAPES = {
         observations(2, 6), allowed_states=RNG.integers(-1, 2, size=(2, 6))
     ),
     "varying in time": lambda: normal(observations(3, 8), 3, matrix=(7, 3, 3)),
+    "varying in time, lengths": lambda: normal(
+        observations(20, 30), 3, matrix=(29, 3, 3), lengths=RNG.integers(0, 30, size=20)
+    ),
     "a matrix each": lambda: normal(observations(3, 8), 3, matrix=(3, 1, 3, 3)),
     "all their own": lambda: normal(observations(3, 8), matrix=(3, 7, 2, 2), start=(3, 2)),
-    "order 2": lambda: normal(observations(3, 8), matrix=(2, 2, 2), start=(2, 2), order=2),
+    "order 2": lambda: normal(observations(3, 99), matrix=(2, 2, 2), start=(2, 2), order=2),
 }
 
 
@@ -115,26 +118,30 @@ def test_every_shape(name, python_calls):
 
 
 RATES = np.array([0.7, 1.6])
-COUNTS = RNG.poisson(3, size=(3, 20))
-POSITIVE = RNG.gamma(2.0, size=(3, 20))
+COUNTS = RNG.poisson(3, size=(3, 90))
+POSITIVE = RNG.gamma(2.0, size=(3, 90))
 CASES = {
-    "StudentT": (lambda a: pm.StudentT.dist(nu=4, mu=a, sigma=1.3), observations(3, 20)),
+    "StudentT": (lambda a: pm.StudentT.dist(nu=4, mu=a, sigma=1.3), observations(3, 90)),
     "Poisson": (pm.Poisson.dist, COUNTS),
     "Poisson, missing": (pm.Poisson.dist, np.where(COUNTS == 2, np.nan, COUNTS)),
     "ZeroInflatedPoisson": (lambda a: pm.ZeroInflatedPoisson.dist(0.7, a), COUNTS),
     "Gamma": (lambda a: pm.Gamma.dist(a, 1.2), POSITIVE),
-    "VonMises": (lambda a: pm.VonMises.dist(0.2, a), RNG.uniform(-3, 3, size=(3, 20))),
+    "VonMises": (lambda a: pm.VonMises.dist(0.2, a), RNG.uniform(-3, 3, size=(3, 90))),
     "MvNormal": (
         lambda a: pm.MvNormal.dist(pt.stack([a, 2 * a], -1), np.eye(2)),
-        observations(3, 20, 2),
+        observations(3, 90, 2),
     ),
     "Censored": (
         lambda a: pm.Censored.dist(pm.Normal.dist(a, 1.0), lower=-1, upper=1),
-        np.clip(observations(3, 20), -1, 1),
+        np.clip(observations(3, 90), -1, 1),
+    ),
+    "a sum over the states": (
+        lambda a: pm.CustomDist.dist(a, logp=lambda x, a: -((x - a) ** 2) - pt.sum(a)),
+        observations(3, 90),
     ),
     "two channels": (
         lambda a: (pm.Poisson.dist(a), pm.Normal.dist(a, 1.0)),
-        np.stack([COUNTS, with_missing(3, 20)], axis=-1),
+        np.stack([COUNTS, with_missing(3, 90)], axis=-1),
     ),
 }
 

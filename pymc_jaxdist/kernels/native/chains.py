@@ -15,7 +15,7 @@ from pymc_jaxdist.kernels.native import foreign_function as ffi
 from pymc_jaxdist.kernels.native.addresses import floats, integers
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled, fingerprint, inlined
 from pymc_jaxdist.kernels.native.extended import extended_posterior
-from pymc_jaxdist.kernels.native.lanes import backward, forward, new_lanes, pair_sums
+from pymc_jaxdist.kernels.native.lanes import add_pairs, backward, forward, new_lanes, pair_sums
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
 from pymc_jaxdist.kernels.native.stretches import begin_stretches, join_stretches
 from pymc_jaxdist.kernels.native.vectors import LANES
@@ -37,10 +37,30 @@ def _valid(probabilities, begin, end):
 
 
 @called_from_compiled
+def _leading_valid(matrix, begin, most, square):
+    """Count the valid matrices before the first that is not, at most so many."""
+    count = 0
+    while count < most and _valid(matrix, begin + count * square, begin + (count + 1) * square):
+        count += 1
+    return count
+
+
+@called_from_compiled
 def _copy_out(series, lane, steps, size, out, begin):
     """Copy one lane of a series, of which a step has `size` numbers."""
     for i in range(steps * size):
         out[begin + i] = series[i * LANES + lane]
+
+
+@called_from_compiled
+def _pairs_of_lane(lanes, lane, steps, states, pairs, begin):
+    """Write the expected transitions of one lane, laid out like its transition matrices."""
+    for at in range((steps - 1) * states):
+        i = at * LANES + lane
+        ahead = (at // states + 1) * states * LANES + lane
+        for j in range(states):
+            product = lanes.filtered[i] * lanes.emission[ahead + j * LANES]
+            pairs[begin + at * states + j] = product
 
 
 @inlined
@@ -69,6 +89,7 @@ def _posterior(
     """Fill the arrays from `log_likelihood` on; all are flat. See `posterior_function`."""
     square = states * states
     constant = matrices == 1
+    series_of_pairs = not constant and pairs.size > 0
     stride = 0 if constant else square
     few = constant and sequences < FEW_SEQUENCES and states <= MAX_STATES_OF_STRETCHES
     shortest = times
@@ -77,6 +98,9 @@ def _posterior(
     stretches = few and shortest >= LONG_SEQUENCE
     lanes = new_lanes(times // LANES + LANES if stretches else times, states)
     sums = np.empty(square * LANES)
+    valid_matrices = 0
+    if not own_matrix:
+        valid_matrices = _leading_valid(transition_matrix, 0, matrices, square)
     for begin in range(0, sequences, 1 if few else LANES):
         filled = 1 if few else min(LANES, sequences - begin)
         one = order[begin]
@@ -114,6 +138,8 @@ def _posterior(
         backward(lanes, transition_matrix, shared, stride, steps, states, posterior)
         if constant:
             pair_sums(lanes, steps, states, sums)
+        elif series_of_pairs and shared:
+            add_pairs(lanes, steps, states, pairs)
         if stretches:
             join_stretches(lanes, transition_matrix, own_offset, states, sums)
         for i in range(filled):
@@ -121,11 +147,13 @@ def _posterior(
             used = lengths[n]
             row = n * states if own_start else 0
             matrix = lanes.matrices[i]
-            passed = square if constant else square * max(used - 1, 0)
+            passed = 1 if constant else max(used - 1, 0)
+            if own_matrix:
+                valid_matrices = _leading_valid(transition_matrix, matrix, passed, square)
             possible = (
                 lanes.sum_of_emissions[i] < np.inf
                 and _valid(initial_probs, row, row + states)
-                and _valid(transition_matrix, matrix, matrix + passed)
+                and passed <= valid_matrices
             )
             if not possible:
                 used, status[n], log_likelihood[n] = 0, IMPOSSIBLE, -np.inf
@@ -159,6 +187,9 @@ def _posterior(
                 _copy_out(lanes.emission, i, 1, states, first, n * states)
                 if constant:
                     _copy_out(sums, i, 1, square, pairs, n * square)
+                elif series_of_pairs:
+                    if own_matrix:
+                        _pairs_of_lane(lanes, i, used, states, pairs, matrix)
                 else:
                     _copy_out(lanes.filtered, i, used, states, before, offsets[n])
                     _copy_out(lanes.emission, i, used, states, evidence, offsets[n])
@@ -203,7 +234,9 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
     Returns
     -------
     numba.types.ExternalFunction
-        For code that Numba compiles. It returns 0.
+        For code that Numba compiles. It returns 0. Of matrices that vary in time it gives either
+        the expected transitions, laid out like the matrices and summed over the sequences that
+        share them, or two factors of those of each sequence; the other addresses are 0.
     """
     sources = fingerprint()
 
@@ -235,6 +268,8 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
             K = np.int64(unrolled)
         constant = matrices == 1
         chains = N if own_matrix else 1
+        # Of each sequence, or of each matrix.
+        pairs_of = N if constant else chains * matrices
         begins = integers(offsets, N + 1)
         _posterior(
             N,
@@ -254,9 +289,9 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
             floats(status, N),
             floats(posterior, begins[N]),
             _zeros(first, N * K),
-            _zeros(pairs, N * K * K if constant else 0),
-            _zeros(before, 0 if constant else N * T * K),
-            _zeros(evidence, 0 if constant else N * T * K),
+            _zeros(pairs, pairs_of * K * K if pairs != 0 else 0),
+            _zeros(before, N * T * K if before != 0 else 0),
+            _zeros(evidence, N * T * K if before != 0 else 0),
         )
         return 0
 

@@ -61,7 +61,8 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
         order (N,), lengths (N,))`` to the log-likelihoods ``(N,)`` of the sequences and the
         gradients by the first three. ``log_likelihoods`` of the observations are ``(N, T, K)``, or
         ``(L + T, K)`` with those of all sequences in a row, L being the sum of their lengths; the
-        last T are never used, but read.
+        last T are never used, but read (if there are several sequences: one needs no more than
+        ``(L, K)``).
         ``order`` are all sequences in the order in which to compute them. The result is ``-inf``
         if a sequence is impossible, and NaN if it was not computed: where scaling may have lost
         something and the matrix varies in time, and everywhere if probabilities are no
@@ -69,16 +70,6 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
     """
     unrolled = states if states <= MAX_UNROLLED_STATES else 0
     posterior = posterior_function(unrolled, own_matrix)
-
-    @called_from_compiled
-    def add_products(before, evidence, gradient):
-        """Add the expected transitions of each time to the gradient by its transition matrix."""
-        for n in range(before.shape[0]):
-            m = n if own_matrix else 0
-            for t in range(before.shape[1] - 1):
-                for i in range(states):
-                    for j in range(states):
-                        gradient[m, t, i, j] += before[n, t, i] * evidence[n, t + 1, j]
 
     @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
     def hidden_markov_gradients(log_likelihoods, initial_probs, transition_matrix, order, lengths):
@@ -96,9 +87,8 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
         of_evidence = np.empty_like(log_likelihoods)
         if not padded:
             of_evidence[offsets[N] // K :] = 0.0
-        pairs = np.empty((N if constant else 0, K, K))
-        before = np.empty((0 if constant else N, T, K))
-        evidence = np.empty((0 if constant else N, T, K))
+        of_start, of_matrix = np.zeros_like(initial_probs), np.empty_like(transition_matrix)
+        pairs = np.empty((N, 1, K, K)) if constant else of_matrix
         posterior(
             N,
             T,
@@ -117,12 +107,13 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
             of_evidence.ctypes.data,
             first.ctypes.data,
             pairs.ctypes.data,
-            before.ctypes.data,
-            evidence.ctypes.data,
+            0,
+            0,
         )
-        _kept(log_likelihoods, order, lengths, offsets, status, first, pairs, before, evidence)
+        _kept(log_likelihoods, order, lengths, offsets, status, first, pairs)
         proper = _stochastic(initial_probs) and _stochastic(transition_matrix.reshape(-1, K))
-        of_start, of_matrix = np.zeros_like(initial_probs), np.zeros_like(transition_matrix)
+        if constant:
+            of_matrix[:] = 0.0
         for n in range(N):
             if not proper or status[n] == UNDECIDED:
                 log_likelihood[n] = np.nan
@@ -130,9 +121,7 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
                 of_start[n if own_start else 0, i] += first[n, i]
                 if constant:
                     for j in range(states):
-                        of_matrix[n if own_matrix else 0, 0, i, j] += pairs[n, i, j]
-        if not constant:
-            add_products(before, evidence, of_matrix)
+                        of_matrix[n if own_matrix else 0, 0, i, j] += pairs[n, 0, i, j]
         return log_likelihood, of_evidence, of_start, of_matrix
 
     compiled: Callable = hidden_markov_gradients

@@ -37,6 +37,7 @@ from pymc_jaxdist.kernels.native.vectors import (
     exponent,
     gather,
     lane,
+    lane_sum,
     larger,
     load,
     mantissa,
@@ -45,7 +46,7 @@ from pymc_jaxdist.kernels.native.vectors import (
     store,
 )
 
-__all__ = ["Lanes", "backward", "forward", "new_lanes", "pair_sums"]
+__all__ = ["Lanes", "add_pairs", "backward", "forward", "new_lanes", "pair_sums"]
 
 LOG_2 = math.log(2.0)
 # Half of the numbers that 24 KiB hold: two arrays fit into the first cache of any processor.
@@ -70,6 +71,8 @@ class Lanes(NamedTuple):
         after it.
     beta : array, shape (K * 8,)
         Of the last step, on any scale, before `backward`; of the first step after it.
+    last : array, shape (K * 8,)
+        A copy of beta before `backward`.
     column : array, shape (K * 8,)
         Scratch.
     emission : array, shape (steps * K * 8,)
@@ -90,6 +93,7 @@ class Lanes(NamedTuple):
     matrices: np.ndarray
     predicted: np.ndarray
     beta: np.ndarray
+    last: np.ndarray
     column: np.ndarray
     emission: np.ndarray
     filtered: np.ndarray
@@ -102,16 +106,23 @@ class Lanes(NamedTuple):
 @called_from_compiled
 def new_lanes(steps, states):
     """Allocate lanes for at most so many steps."""
+    size = states * LANES
+    series = steps * size
+    numbers = np.empty(4 * size + 2 * series + steps * LANES + LANES)
+    # Vectors are read fastest where a line of the cache begins.
+    numbers = numbers[-(numbers.ctypes.data // 8) % LANES :]
+    of_steps = numbers[4 * size :]
     return Lanes(
         np.zeros(LANES, np.int64),
         np.zeros(LANES),
         np.zeros(LANES, np.int64),
-        np.zeros(states * LANES),
-        np.zeros(states * LANES),
-        np.zeros(states * LANES),
-        np.empty(steps * states * LANES),
-        np.empty(steps * states * LANES),
-        np.empty(steps * LANES),
+        numbers[:size],
+        numbers[size : 2 * size],
+        numbers[2 * size : 3 * size],
+        numbers[3 * size : 4 * size],
+        of_steps[:series],
+        of_steps[series : 2 * series],
+        of_steps[2 * series : 2 * series + steps * LANES],
         np.zeros(LANES),
         np.zeros(LANES),
         np.zeros(LANES),
@@ -246,7 +257,7 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
     one, zero = splat(1.0), splat(0.0)
     ends = load(lanes.ends, 0)
     size = states * LANES
-    last = np.copy(lanes.beta)
+    lanes.last[:] = lanes.beta
     ratios = zero
     for s in range(steps - 1, -1, -1):
         now = splat(float(s))
@@ -255,7 +266,7 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
         for k in range(states):
             # A stretch that ends later than others begins with its own last step.
             beta = select_before(
-                now + 1.0, ends, load(lanes.beta, k * LANES), load(last, k * LANES)
+                now + 1.0, ends, load(lanes.beta, k * LANES), load(lanes.last, k * LANES)
             )
             store(lanes.beta, k * LANES, beta)
             both = beta * load(lanes.filtered, at + k * LANES)
@@ -322,3 +333,24 @@ def pair_sums(lanes, steps, states, pairs):
                     x = load(filtered, (s - 1) * size + i * LANES)
                     a += x * load(evidence, s * size + j * LANES)
                 store(pairs, to, a)
+
+
+@inlined
+def add_pairs(lanes, steps, states, pairs):
+    """Add the expected transitions of all lanes, divided by their probability.
+
+    Parameters
+    ----------
+    lanes : Lanes
+        After `backward`.
+    steps, states : int
+    pairs : array, flat
+        Those from step s to the next are added at ``s * K * K``.
+    """
+    size = states * LANES
+    for s in range(1, steps):
+        for i in range(states):
+            x = load(lanes.filtered, (s - 1) * size + i * LANES)
+            to = ((s - 1) * states + i) * states
+            for j in range(states):
+                pairs[to + j] += lane_sum(x * load(lanes.emission, s * size + j * LANES))

@@ -16,6 +16,7 @@ import operator
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -24,6 +25,7 @@ __all__ = [
     "exponent",
     "gather",
     "lane",
+    "lane_sum",
     "larger",
     "load",
     "mantissa",
@@ -143,6 +145,22 @@ def lane(typing_context, vector, index):
         return builder.extract_element(arguments[0], builder.trunc(arguments[1], _INDEX))
 
     return types.float64(_vector, types.intp), generate
+
+
+@intrinsic
+def lane_sum(typing_context, vector):
+    """Sum the numbers in all lanes, in whatever order is fastest."""
+
+    def generate(context, builder, signature, arguments):
+        double = ir.DoubleType()
+        add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(double, [double, _DOUBLES]),
+            f"llvm.vector.reduce.fadd.v{LANES}f64",
+        )
+        return builder.call(add, [ir.Constant(double, 0.0), arguments[0]], fastmath=("reassoc",))
+
+    return types.float64(_vector), generate
 
 
 def _define_operator(operation, instruction: str) -> None:
