@@ -19,7 +19,7 @@ HOST_DEVICES = max(4, os.cpu_count() or 1)
 # Loops whose arrays have at most this many bytes become one piece of code. Newer versions of XLA
 # choose this number themselves, but JAX 0.10 has 1,024: a solver's loop is then a hundred pieces,
 # and the gradient of a differential equation takes seven times as long.
-LARGEST_LOOP_IN_ONE_PIECE = 65_536
+LARGEST_LOOP_IN_ONE_PIECE = 2**18
 
 
 # Larger pieces than 32 MiB say nothing to the C library.

@@ -1,0 +1,58 @@
+"""The settings that are made before JAX starts, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os
+{before}
+import resource
+import numpy as np
+from pymc_jaxdist.ops.backend import prepare_backend
+def pages_of_calls():
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        [np.ones(300_000) for _ in range(6)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+pages = pages_of_calls()
+prepare_backend()
+import jax
+print(len(jax.devices()), pages, pages_of_calls(), os.environ.get("XLA_FLAGS"), sep=";")
+"""
+
+
+def started(flags="", before=""):
+    """Return the number of devices, pages of memory asked for before and after, and XLA's flags."""
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", SCRIPT.format(before=before)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    devices, before, after, flags = done.stdout.strip().split(";")
+    return int(devices), (int(before), int(after)), flags
+
+
+def test_several_devices_and_loops_in_one_piece():
+    devices, _, flags = started()
+    assert devices >= 4
+    assert "xla_cpu_small_while_loop_byte_threshold=262144" in flags
+
+
+def test_what_is_set_already_stays():
+    given = (
+        "--xla_force_host_platform_device_count=2 "
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=7"
+    )
+    assert started(given)[::2] == (2, given)
+
+
+def test_a_jax_that_runs_is_left_alone():
+    devices, _, flags = started(before="import jax; jax.devices()")
+    assert (devices, flags) == (1, "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="about the GNU C library")
+def test_memory_of_a_call_is_there_for_the_next():
+    before, after = started()[1]
+    assert after < before / 2
