@@ -74,7 +74,10 @@ def test_nutpie(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["numpyro", "worker processes"])
 def test_where_nothing_is_remembered_proposals_are_made_again(model, sampler):
-    options = {"nuts_sampler": "numpyro"}
+    options = {
+        "nuts_sampler": "numpyro",
+        "nuts_sampler_kwargs": {"chain_method": "vectorized"},
+    }
     if sampler == "worker processes":
         options = {"nuts_sampler": "pymc", "cores": 2}
     with interpreted() if "cores" in options else model, model:
