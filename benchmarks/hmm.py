@@ -266,7 +266,7 @@ def draw(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     )
     ax.set_xlabel("sequences × times × states")
     ax.set_ylabel("times as fast as dynamax")
-    ax.legend(fontsize=8, ncols=2, frameon=False)
+    fig.legend(fontsize=8, ncols=4, frameon=False, loc="outside upper center")
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     fig.savefig(path, dpi=150)
