@@ -12,6 +12,7 @@ from pymc.blocking import DictToArrayBijection
 
 from pymc_jaxdist.ops import LogDensity, kernel_calls
 from pymc_jaxdist.ops.packed_call import packed_call
+from tests.system.run_script import run_script
 from tests.system.small_model import small_model
 
 MEGABYTE = 2**20
@@ -74,3 +75,13 @@ def test_evaluations_leave_nothing_behind():
     grown = resident_memory() - before
     print(f"grown by {grown / MEGABYTE:.1f} MB")
     assert grown < 20 * MEGABYTE
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA", "JAX"])
+def test_a_million_observations_fit_into_half_a_gigabyte(mode):
+    """Value and gradient with four states, and all that building and compiling the model takes."""
+    done = run_script("a_million_observations.py", mode, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 500e6
