@@ -129,7 +129,7 @@ def observations_in_a_row(
     -------
     ObservationsInARow or None
         None unless all data are known, no parameter differs between observations, and the
-        log-densities are computed number by number.
+        log-densities are computed number by number; and if there are no observations.
     """
     data = [inputs[0]]
     if kernel.allowed_states_given:
@@ -145,6 +145,8 @@ def observations_in_a_row(
     shape = cast(Constant, inputs[0]).data.shape
     batch_ndim = len(shape) - (1 if len(emissions) == 1 else 2)
     lengths = cast(Constant, used).data.reshape(shape[:batch_ndim])
+    if not lengths.any():
+        return None
     block = min(NUMBERS_IN_A_BLOCK // states, int(lengths.sum()) // FEWEST_BLOCKS)
     return ObservationsInARow(lengths, states, max(block, 1))
 

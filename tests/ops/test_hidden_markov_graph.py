@@ -91,6 +91,7 @@ SHAPES = {
     "one long sequence": lambda: normal(observations(1, 600), 3),
     "missing": lambda: normal(with_missing(4, 80)),
     "lengths": lambda: normal(observations(3, 8), 3, lengths=np.array([5, 8, 1])),
+    "nothing observed": lambda: normal(observations(2, 8), lengths=np.zeros(2, dtype=int)),
     "lengths and known states": lambda: normal(
         with_missing(12, 40),
         lengths=RNG.integers(0, 41, size=12),
