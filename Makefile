@@ -38,7 +38,7 @@ test: $(VENV)/.installed-test
 
 coverage: $(VENV)/.installed-test
 	@rm -f .coverage .coverage.*
-	@HYPOTHESIS_PROFILE=coverage $(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	@HYPOTHESIS_PROFILE=coverage $(BIN)/python -m coverage run -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

@@ -6,6 +6,8 @@ import sys
 import jax
 import numpy as np
 
+from pymc_jaxdist.ops.compat import flags_of_small_loops
+
 __all__ = ["jax_is_running", "prepare_backend"]
 
 _prepared = False
@@ -15,12 +17,6 @@ _prepared = False
 # and cuts matrix products into as many pieces, which on two cores takes twice as long (measured
 # with a network at 5,000 rows); so no more than PyMC's default number of chains, or the cores.
 HOST_DEVICES = max(4, os.cpu_count() or 1)
-
-# Loops whose arrays have at most this many bytes become one piece of code. Newer versions of XLA
-# choose this number themselves, but JAX 0.10 has 1,024: a solver's loop is then a hundred pieces,
-# and the gradient of a differential equation takes seven times as long.
-LARGEST_LOOP_IN_ONE_PIECE = 2**18
-
 
 # Larger pieces than 32 MiB say nothing to the C library.
 FREED_ONCE = 2**25 - 2**20
@@ -45,12 +41,8 @@ def prepare_backend() -> None:
     if jax_is_running():
         return
     flags = os.environ.get("XLA_FLAGS", "").split()
-    for name, value in {
-        "xla_force_host_platform_device_count": HOST_DEVICES,
-        "xla_backend_extra_options": (
-            f"xla_cpu_small_while_loop_byte_threshold={LARGEST_LOOP_IN_ONE_PIECE}"
-        ),
-    }.items():
+    chosen = {"xla_force_host_platform_device_count": HOST_DEVICES, **flags_of_small_loops()}
+    for name, value in chosen.items():
         if not any(flag.startswith(f"--{name}=") for flag in flags):
             flags.append(f"--{name}={value}")
     os.environ["XLA_FLAGS"] = " ".join(flags)

@@ -21,6 +21,7 @@ __all__ = [
     "VersionedOp",
     "add_supervisor_to_fgraph",
     "dfs_rewriter",
+    "flags_of_small_loops",
     "in_order",
     "numba_object_mode",
 ]
@@ -153,3 +154,14 @@ def in_order() -> dict[str, str]:
     except jax.errors.JaxRuntimeError:  # The option has another name in this version of XLA.
         return {}
     return options
+
+
+def flags_of_small_loops() -> dict[str, str]:
+    """Return the flags with which XLA makes one piece of code of a loop over small arrays.
+
+    Newer versions do so by themselves. JAX 0.10 does for arrays of 1,024 bytes: the loop of a
+    solver is then a hundred pieces, and its gradient takes seven times as long.
+    """
+    if jax.__version_info__ >= (0, 12):
+        return {}
+    return {"xla_backend_extra_options": f"xla_cpu_small_while_loop_byte_threshold={2**18}"}

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 SCRIPT = """
@@ -36,7 +37,8 @@ def started(flags="", before=""):
 def test_several_devices_and_loops_in_one_piece():
     devices, _, flags = started()
     assert devices >= 4
-    assert "xla_cpu_small_while_loop_byte_threshold=262144" in flags
+    by_itself = jax.__version_info__ >= (0, 12)
+    assert ("xla_cpu_small_while_loop_byte_threshold=262144" in flags) != by_itself
 
 
 def test_what_is_set_already_stays():

@@ -37,6 +37,13 @@ def driven(t, y, p, xp=jnp):
     return xp.stack([y[1], -p[0] * y[0] - p[1] * y[1] + xp.sin(3 * t)])
 
 
+def cascade(t, y, p, xp=jnp):
+    even = np.arange(len(y)) % 2 == 0
+    out = (p[1] * even + p[2] * ~even) * y
+    flow_in = xp.concatenate([xp.stack([p[0] * (1 + xp.sin(t))]), out[:-1]])
+    return flow_in - out - 0.1 * y**2
+
+
 CASES = {
     "lotka-volterra": Case(
         lotka_volterra, np.array([30.0, 4.0]), np.array([0.55, 0.028, 0.024, 0.8]), np.arange(21.0)
@@ -46,6 +53,9 @@ CASES = {
         oral_dose, np.array([4.0, 0.0]), np.array([3.0, 0.08]), np.array([0.25, 1, 2, 5, 12, 24.0])
     ),
     "driven": Case(driven, np.array([1.0, 0.0]), np.array([2.0, 0.3]), np.linspace(0.1, 9, 40)),
+    # Beyond four and beyond eight states, stiff methods have loops for what is written out before.
+    "six states": Case(cascade, np.ones(6), np.array([2.0, 200.0, 0.7]), np.r_[0.1:4:10j]),
+    "ten states": Case(cascade, np.ones(10), np.array([2.0, 200.0, 0.7]), np.r_[0.1:4:10j]),
     "robertson": Case(
         robertson, np.array([1.0, 0, 0]), np.array([0.04, 1e4, 3e7]), 10 ** np.linspace(-3, 4, 8)
     ),

@@ -28,6 +28,8 @@ RUNS = [
     ("oral dose", (RK4(0.02),), True),
     ("robertson", STIFF, False),
     ("robertson", AUTO, True),
+    ("six states", STIFF, False),
+    ("ten states", STIFF, True),
 ]
 
 
