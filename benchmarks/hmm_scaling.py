@@ -47,8 +47,9 @@ def draw(results: dict[str, dict[str, list[float]]], path: Path) -> None:
     for ax, (title, (numbers, label)) in zip(axes, sizes.items(), strict=True):
         for mode, milliseconds in results[title].items():
             ax.plot(numbers, milliseconds, "o-", color=colours[mode], label=names[mode])
-        last = min(x[-1] for x in results[title].values())
-        proportional = [last * n / numbers[-1] for n in numbers]
+        middle = len(numbers) // 2
+        one = results[title]["NUMBA"][middle] / numbers[middle]
+        proportional = [one * n for n in numbers]
         ax.plot(numbers, proportional, color="black", linewidth=0.8, label="proportional")
         ax.set(xscale="log", yscale="log", xlabel=label, title=title)
         for side in ("top", "right"):
