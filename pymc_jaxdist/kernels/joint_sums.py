@@ -7,15 +7,23 @@ addition after another. Summed together they take a half to a fifth of the time.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
 __all__ = ["with_joint_sums"]
+
+# XLA adds the terms of one sum after another, each addition waiting for the last, and it may hand
+# the sums of such a loop to threads. So many sums to single numbers do neither: their additions
+# run side by side. More would be a long piece of code.
+MOST_SUMS_TO_A_NUMBER = 32
 
 
 def with_joint_sums(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,16 +106,35 @@ def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[ja
 
     @jax.custom_jvp
     def jointly(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-        zeros = tuple(jnp.zeros((), dtype=x.dtype) for x in arrays)
-
-        def add(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(a + b for a, b in zip(x, y, strict=True))
-
-        totals: tuple[jax.Array, ...] = lax.reduce(arrays, zeros, add, tuple(axes))
-        return totals
+        kept = tuple(np.delete(arrays[0].shape, axes))
+        n_sums = len(arrays) * math.prod(kept)
+        if n_sums > MOST_SUMS_TO_A_NUMBER:
+            return _in_one_pass(arrays, axes)
+        columns = [column for x in arrays for column in _columns(x, axes)]
+        sums = jnp.stack(_in_one_pass(columns, range(columns[0].ndim)))
+        return tuple(sums.reshape(len(arrays), *kept))
 
     @jointly.defjvp
     def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         return jointly(*primals), tuple(jnp.sum(t, axis=tuple(axes)) for t in tangents)
 
     return jointly(*arrays)
+
+
+def _columns(x: jax.Array, axes: Sequence[int]) -> list[jax.Array]:
+    """Cut an array into those that are summed to one number each."""
+    kept = [range(1) if axis in axes else range(size) for axis, size in enumerate(x.shape)]
+    return [
+        x[tuple(slice(None) if axis in axes else i for axis, i in enumerate(position))]
+        for position in itertools.product(*kept)
+    ]
+
+
+def _in_one_pass(arrays: Sequence[jax.Array], axes: Sequence[int]) -> tuple[jax.Array, ...]:
+    zeros = tuple(jnp.zeros((), dtype=x.dtype) for x in arrays)
+
+    def add(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(a + b for a, b in zip(x, y, strict=True))
+
+    totals: tuple[jax.Array, ...] = lax.reduce(tuple(arrays), zeros, add, tuple(axes))
+    return totals
