@@ -19,7 +19,7 @@ from pymc_jaxdist.distributions.registration import (
 from pymc_jaxdist.distributions.unit_signature import UnitSignature
 from pymc_jaxdist.errors import FunctionError, ShapeError, compose_message
 from pymc_jaxdist.ops.by_value import ByValue
-from pymc_jaxdist.ops.log_density import in_double_precision
+from pymc_jaxdist.ops.precision import in_double_precision
 from pymc_jaxdist.ops.unit_random import random_style
 
 __all__ = ["JaxDist"]

@@ -23,7 +23,7 @@ from pymc_jaxdist.distributions.observations import as_observations
 from pymc_jaxdist.distributions.output_likelihood import OutputLikelihood
 from pymc_jaxdist.distributions.registration import PreparedModel, register
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
-from pymc_jaxdist.ops.log_density import in_double_precision
+from pymc_jaxdist.ops.precision import in_double_precision
 
 __all__ = ["NeuralNetObserved"]
 

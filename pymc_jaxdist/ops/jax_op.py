@@ -14,7 +14,7 @@ from pytensor.tensor.type import TensorType
 from pymc_jaxdist.ops.compat import ForwardModeOp
 from pymc_jaxdist.ops.flat_function import Flat, Pullback, Pushforward
 from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
-from pymc_jaxdist.ops.log_density import KernelOp
+from pymc_jaxdist.ops.kernel_op import KernelOp
 from pymc_jaxdist.ops.output_layout import InputLayout, OutputLayout, output_layouts
 from pymc_jaxdist.ops.processes import prepare_process_starts
 

@@ -15,7 +15,7 @@ from pymc_jaxdist.ops.compat import dfs_rewriter
 from pymc_jaxdist.ops.flat_function import Pullback, Selection, ValueAndPullbacks
 from pymc_jaxdist.ops.inner_graph import InnerGraph
 from pymc_jaxdist.ops.jax_op import JaxFunction
-from pymc_jaxdist.ops.log_density import KernelOp
+from pymc_jaxdist.ops.kernel_op import KernelOp
 
 __all__ = ["ShareForwardPass", "drop_unused_outputs"]
 

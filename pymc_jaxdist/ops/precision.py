@@ -5,10 +5,12 @@ from typing import Any
 
 import jax
 import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.errors import PrecisionError, compose_message
 
-__all__ = ["double_precision", "require_double_precision"]
+__all__ = ["double_precision", "in_double_precision", "require_double_precision"]
 
 _nothing = nullcontext()
 
@@ -22,6 +24,14 @@ def double_precision() -> AbstractContextManager[Any]:
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         return _nothing
     return jax.enable_x64(True)
+
+
+def in_double_precision(x: Any) -> TensorVariable:
+    """Return ``x`` as a tensor; floats become float64, integers and booleans stay."""
+    variable = pt.as_tensor_variable(x)
+    if variable.type.dtype.startswith("float") and variable.type.dtype != "float64":
+        return pt.cast(variable, "float64")
+    return variable
 
 
 def require_double_precision() -> None:
