@@ -9,7 +9,6 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -285,26 +284,25 @@ def in_numpyro(model: str, enumerated: bool) -> Sample:
 
     def summed_out() -> None:
         parameters, matrix, start = priors()
-        hidden = {"enumerate": "parallel"}
-        # Enumeration fails with a plate of length 1.
-        several = n > 1
-        columns = y.T if several else y[0]
-        plate = partial(numpyro.plate, "sequences", n) if several else nullcontext
 
         def emit(name: str, state: jax.Array, observed: jax.Array) -> None:
             numpyro.sample(name, emission(*(p[state] for p in parameters)), obs=observed)
 
-        with plate():
-            state = numpyro.sample("first state", dist.Categorical(start), infer=hidden)
-            emit("first y", state, columns[0])
+        with numpyro.plate("sequences", n):
+            state = numpyro.sample(
+                "first state", dist.Categorical(start), infer={"enumerate": "parallel"}
+            )
+            emit("first y", state, y[:, 0])
 
         def step(state: jax.Array, observed: jax.Array) -> tuple[jax.Array, None]:
-            with plate():
-                state = numpyro.sample("state", dist.Categorical(matrix[state]), infer=hidden)
+            with numpyro.plate("sequences", n):
+                state = numpyro.sample(
+                    "state", dist.Categorical(matrix[state]), infer={"enumerate": "parallel"}
+                )
                 emit("y", state, observed)
             return state, None
 
-        scan(step, state, columns[1:])
+        scan(step, state, y[:, 1:].T)
 
     def sample(draws: int, tune: int) -> Draws:
         first = init_to_value(values=jax.tree.map(jnp.asarray, first_values(model)))
