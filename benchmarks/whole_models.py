@@ -370,6 +370,7 @@ STAN_PARTS = {
 
 def in_stan(model: str) -> Sample:
     import stan
+    from httpstan.services_stub import executor
 
     y, values = data(model), first_values(model)
     levels = np.log([10.0, 20.0, 40.0]) if model == "earthquakes" else LEVELS
@@ -386,6 +387,8 @@ def in_stan(model: str) -> Sample:
         fit = built.sample(
             num_chains=CHAINS, num_samples=draws, num_warmup=tune, init=[first] * CHAINS
         )
+        # What its processes have computed is counted when they have ended.
+        executor.shutdown()
         # Chains take turns.
         return {
             name: np.moveaxis(fit[name], -1, 0)
@@ -400,7 +403,6 @@ def in_stan(model: str) -> Sample:
 WAYS: dict[str, Callable[[str], Sample]] = {
     "priors alone, pymc": partial(in_pymc, nothing, backend="numba"),
     "priors alone, pymc in C": partial(in_pymc, nothing, backend="c"),
-    "priors alone, nutpie": partial(in_pymc, nothing, nuts_sampler="nutpie"),
     "priors alone, numpyro": partial(in_pymc, nothing, nuts_sampler="numpyro"),
     "ours, pymc": partial(in_pymc, ours, backend="numba"),
     "ours, pymc in C": partial(in_pymc, ours, backend="c"),
