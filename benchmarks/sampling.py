@@ -19,7 +19,8 @@ hold wall times too. With ``taskset -c 1`` the two are the same on a machine tha
 first draw  from an empty ``pm.Model()`` to the end of a run of one tuning step and one draw in each
             chain. Cold: all caches (PyTensor, Numba, Stan) are new and empty. Warm: the same once
             more, with the caches which that left.
-sampling    a whole run, warm caches, beyond the warm first draw
+sampling    a whole run, warm caches, beyond the warm first draw. Less than two seconds are lost in
+            the noise of compiling, and no speed is computed from them.
 ESS         the smallest bulk effective sample size of any parameter, over all chains
 
 A way whose packages are missing is left out. Another interpreter may have them:
@@ -61,6 +62,7 @@ PACKAGES = (
     "pystan",
 )
 NOT_INSTALLED = 3
+NOISE = 2.0
 Row = dict[str, Any]
 
 
@@ -154,7 +156,8 @@ def measure(interpreter: str, model: str, way: str, draws: int, limit: int) -> R
     sampled = az.from_dict({"posterior": found})
     row["ess"] = min(float(x.min()) for x in az.ess(sampled).values())
     row["r_hat"] = max(float(x.max()) for x in az.rhat(sampled).values())
-    row["ess_per_s"] = row["ess"] / row["sampling_s"]
+    if row["sampling_s"] > NOISE:
+        row["ess_per_s"] = row["ess"] / row["sampling_s"]
     row["ess_per_s_of_whole_run"] = row["ess"] / row["whole_run_s"]
     row["means"] = {name: x.mean(axis=(0, 1)).tolist() for name, x in found.items()}
     return row
@@ -177,7 +180,10 @@ def line(model: str, way: str, row: Row) -> str:
         "ess_per_s": "8.1f",
         "ess_per_s_of_whole_run": "8.1f",
     }
-    cells = [format(row[name], form) for name, form in columns.items() if name in row]
+    cells = [
+        format(row[name], form) if name in row else " " * int(form.split(".")[0])
+        for name, form in columns.items()
+    ]
     cells.append(row.get("stopped", ""))
     return f"{model:>11} {way:<22}{' '.join(cells)}"
 
