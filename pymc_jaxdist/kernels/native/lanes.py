@@ -257,7 +257,9 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
     one, zero = splat(1.0), splat(0.0)
     ends = load(lanes.ends, 0)
     size = states * LANES
-    lanes.last[:] = lanes.beta
+    # Numba takes two seconds to compile the assignment of one slice to another.
+    for i in range(size):
+        lanes.last[i] = lanes.beta[i]
     ratios = zero
     for s in range(steps - 1, -1, -1):
         now = splat(float(s))
