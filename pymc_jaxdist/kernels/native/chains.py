@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from llvmlite.binding import add_symbol
 from numba import cfunc, types
+from numba.extending import models, register_model
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
 from pymc_jaxdist.kernels.native.addresses import floats, integers
@@ -211,6 +212,24 @@ def _compile(function: Any, signature: Any) -> Any:
         return cfunc(signature, nopython=True)(function)
 
 
+class _Kept(types.ExternalFunction):
+    """A function that code kept on disk calls by its symbol.
+
+    Numba keeps a function under a hash of what it refers to, and that of a type would differ
+    between processes: it holds the number of types that there were before.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kept, (self.symbol,)
+
+
+register_model(_Kept)(models.OpaqueModel)
+
+
+def _kept(symbol: str) -> _Kept:
+    return _Kept(symbol, _SIGNATURE)
+
+
 # Numbers of sequences, times, states, initial distributions and matrices in time; addresses of the
 # six arguments that are arrays; the largest ratio; addresses of the seven results.
 _SIGNATURE = types.int64(*[types.int64] * 11, types.float64, *[types.int64] * 7)
@@ -298,7 +317,7 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
     # Code that is kept on disk finds the function by this name.
     name = f"pymc_jaxdist_posterior_{unrolled}_{own_matrix}_{sources}"
     add_symbol(name, _compile(posterior_of_addresses, _SIGNATURE).address)
-    return types.ExternalFunction(name, _SIGNATURE)
+    return _kept(name)
 
 
 @lru_cache
