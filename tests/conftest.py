@@ -23,6 +23,12 @@ settings.register_profile("coverage", max_examples=4, derandomize=True, **COMMON
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+# PyTensor compiles hundreds of small functions in C, twice as fast if they are not optimised.
+flags = os.environ.get("PYTENSOR_FLAGS", "")
+if "gcc__cxxflags" not in flags:
+    os.environ["PYTENSOR_FLAGS"] = f"{flags},gcc__cxxflags=-O0 -g0".removeprefix(",")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def release_compiled_functions():
     """Drop what JAX compiled for a file of tests.
