@@ -10,7 +10,7 @@ from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.jax.dispatch import jax_funcify
-from pytensor.link.numba.dispatch.basic import numba_funcify
+from pytensor.link.numba.dispatch.basic import numba_funcify, register_funcify_and_cache_key
 
 from pymc_jaxdist.ops.compat import numba_object_mode
 from pymc_jaxdist.ops.hidden_markov_graph import hidden_markov_graph
@@ -48,16 +48,21 @@ def numba_kernel(op: Any, node: Apply, **kwargs: Any) -> Callable:
     return numba_object_mode(op, node, **kwargs)
 
 
-@numba_funcify.register(LogDensity)
-def numba_log_density(op: LogDensity, node: Apply, **kwargs: Any) -> Callable:
-    """Compile a hidden Markov model by Numba where it can do all of it; call the kernel else."""
+@register_funcify_and_cache_key(LogDensity)
+def numba_log_density(
+    op: LogDensity, node: Apply, **kwargs: Any
+) -> tuple[Callable[..., Any], str | None]:
+    """Compile a hidden Markov model by Numba where it can do all of it; call the kernel else.
+
+    The second result is the key under which it can be kept on disk.
+    """
     fresh = [x if isinstance(x, Constant) else x.type() for x in node.inputs]
     outputs = hidden_markov_graph(op.kernel, fresh, op.batch_ndim, op.wrt)
     native = None
     if outputs is not None:
         moving = [x for x in fresh if not isinstance(x, Constant)]
         native = numba_of_graph(op, node, FunctionGraph(moving, outputs, clone=True))
-    return native or numba_object_mode(op, node, **kwargs)
+    return native or (numba_object_mode(op, node, **kwargs), None)
 
 
 @dataclass(frozen=True)

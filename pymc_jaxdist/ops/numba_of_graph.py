@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,18 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 
 from pymc_jaxdist.ops.compat import add_supervisor_to_fgraph
+from pymc_jaxdist.ops.performed_by_address import PerformedByAddress, function_of_addresses
 
 __all__ = ["numba_of_graph"]
 
+# Of functions whose names begin so PyTensor lets Numba not say that their data are too large to be
+# kept on disk.
+NAME = "numba_funcified_fgraph_or_op"
 
-def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., Any] | None:
+
+def numba_of_graph(
+    op: Op, node: Apply, graph: FunctionGraph
+) -> tuple[Callable[..., Any], str | None] | None:
     """Let Numba compute what an Op does by a graph, and call ``op.perform`` where that fails.
 
     Parameters
@@ -28,15 +36,13 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., A
 
     Returns
     -------
-    callable or None
-        A function that Numba compiles. Where any number that the graph gives is not finite, it
-        returns what ``op.perform`` gives instead. None if something in the graph runs in Numba
-        only by calling Python.
+    (callable, str or None) or None
+        A function that Numba compiles, and the key under which it can be kept on disk. Where any
+        number that the graph gives is not finite, it returns what ``op.perform`` gives instead.
+        None if something in the graph runs in Numba only by calling Python.
     """
-    import numba
     from pytensor.link.numba.cache import compile_numba_function_src
     from pytensor.link.numba.dispatch.basic import (
-        get_numba_type,
         numba_funcify_ensure_cache,
         numba_njit,
     )
@@ -46,46 +52,65 @@ def numba_of_graph(op: Op, node: Apply, graph: FunctionGraph) -> Callable[..., A
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Numba will use object mode")
-            native, _ = numba_funcify_ensure_cache(graph)
+            native, key = numba_funcify_ensure_cache(graph)
     except (UserWarning, NotImplementedError):
         return None
-    of_outputs = [get_numba_type(x.type, layout="C") for x in node.outputs]
-    result = numba.types.Tuple(of_outputs) if len(of_outputs) > 1 else of_outputs[0]
-
-    def perform(*inputs: Any) -> Any:
-        storage: list[list[Any]] = [[None] for _ in node.outputs]
-        op.perform(node, inputs, storage)
-        outputs = tuple(np.asarray(x, order="C") for (x,) in storage)
-        return outputs if len(outputs) > 1 else outputs[0]
-
+    identity = _identity(key, op, node)
+    performed = PerformedByAddress(op, node, identity)
     names = [f"x{i}" for i in range(len(node.inputs))]
-    moving = [
-        name for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
+    moving = {
+        name: x for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
+    }
+    outputs = {f"y{i}": x for i, x in enumerate(node.outputs)}
+    finite = [f"all_finite(results[{i}])" for i in range(len(outputs))]
+    table = [
+        entry
+        for name, x in [*((f"{name}_copy", x) for name, x in moving.items()), *outputs.items()]
+        for entry in [f"{name}.ctypes.data", *(f"{name}.shape[{k}]" for k in range(x.type.ndim))]
     ]
-    results = [f"results[{i}]" for i in range(len(of_outputs))]
-    # Two functions: Numba tries to pickle all that one which leaves compiled code refers to.
-    by_python = compile_numba_function_src(
-        f"""
-def kernel({", ".join(names)}):
-    with objmode(outputs=result):
-        outputs = perform({", ".join(names)})
-    return outputs
-""",
-        "kernel",
-        {"objmode": numba.objmode, "perform": perform, "result": result},
+    lines = [
+        f"results = native({', '.join(moving)})",
+        f"if {' and '.join(finite)}:",
+        f"    return {'results' if len(outputs) > 1 else 'results[0]'}",
+        *(f"{name}_copy = {name}.copy()" for name in moving),
+        *(f"{name} = empty(results[{i}].shape)" for i, name in enumerate(outputs)),
+        f"table = empty({len(table)}, int64)",
+        *(f"table[{i}] = {entry}" for i, entry in enumerate(table)),
+        f"failed = perform({identity}, table.ctypes.data)",
+        f"in_use({', '.join([*(f'{name}_copy' for name in moving), *outputs, 'table'])})",
+        "if failed:",
+        "    raise RuntimeError('An evaluation failed; the error is printed above.')",
+        f"return {', '.join(outputs)}",
+    ]
+    source = "\n    ".join([f"def {NAME}({', '.join(names)}):", *lines])
+    graph_or_op = compile_numba_function_src(
+        source,
+        NAME,
+        {
+            "all_finite": numba_njit(_all_finite),
+            "empty": np.empty,
+            "in_use": numba_njit(_in_use),
+            "int64": np.int64,
+            "native": native,
+            "perform": function_of_addresses(),
+        },
     )
-    call = compile_numba_function_src(
-        f"""
-def call({", ".join(names)}):
-    results = native({", ".join(moving)})
-    if {" and ".join(f"all_finite({x})" for x in results)}:
-        return {"results" if len(of_outputs) > 1 else "results[0]"}
-    return kernel({", ".join(names)})
-""",
-        "call",
-        {"all_finite": numba_njit(_all_finite), "kernel": numba_njit(by_python), "native": native},
-    )
-    return numba_njit(call)
+    # Whoever holds the function holds what it performs.
+    graph_or_op.performed = performed  # type: ignore[attr-defined]
+    return numba_njit(graph_or_op), None if key is None else _hash(f"{key} {source}")
+
+
+def _identity(key: str | None, op: Op, node: Apply) -> int:
+    """Give a number to what a graph does: the same in each process, if Numba can keep it."""
+    return int(_hash(key or f"{id(op)} {id(node)}")[:15], 16)
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _in_use(*arrays: np.ndarray) -> None:
+    """Use arrays of which only the addresses were used, so that they are not freed before."""
 
 
 def _all_finite(array: np.ndarray) -> bool:

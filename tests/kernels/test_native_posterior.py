@@ -1,9 +1,5 @@
 """The recursions that Numba compiles are the twins of those that XLA compiles."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -144,22 +140,3 @@ def test_vmap_maps_over_chains():
         expected, slope = value_and_grad(matrix)
         assert_close(v, expected)
         assert_close(g, slope)
-
-
-@pytest.mark.slow
-def test_a_later_process_finds_what_was_compiled(tmp_path):
-    script = """
-from numba import types
-from pymc_jaxdist.kernels.native.chains import posterior_handler
-for length in range({}):
-    types.UniTuple(types.float64, 100 + length)
-posterior_handler(1, False)
-"""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    kept = []
-    for types_made_before in (0, 3):
-        command = [sys.executable, "-c", script.format(types_made_before)]
-        subprocess.run(command, env=environment, check=True)
-        kept.append(sorted(tmp_path.rglob("*.nbc")))
-    assert len(kept[0]) == 2
-    assert kept[1] == kept[0]

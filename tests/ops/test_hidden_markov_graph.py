@@ -1,5 +1,9 @@
 """Numba without Python: the numbers of the JAX kernel, for every form of hidden Markov model."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pymc as pm
 import pytensor
@@ -206,6 +210,57 @@ def test_impossible_evaluations_are_counted(compiled):
     pmj.impossible_evaluations(reset=True)
     assert (native(*point)[0] == -np.inf).all()
     assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 1}
+
+
+def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
+    def fail(*_):
+        raise ValueError("out of luck")
+
+    monkeypatch.setattr(LogDensity, "perform", fail)
+    with pytest.raises(RuntimeError, match="the error is printed above"):
+        compiled[0](
+            observations(4, 6), np.zeros(3), np.array(-1.0), np.ones(3) / 3, np.ones((3, 3)) / 3
+        )
+    assert "ValueError: out of luck" in capsys.readouterr().err
+
+
+KEPT = """
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from numba import types
+import pymc_jaxdist as pmj
+
+for length in range({types_made_before}):
+    types.UniTuple(types.float64, 100 + length)
+scale = pt.dscalar()
+with pm.Model() as model:
+    emission = pm.Normal.dist([-1.0, 1.0], scale)
+    pmj.MarginalHMM("y", emission, np.ones((2, 2)) / 2, np.ones(2) / 2, observed=np.arange(5.0))
+logp = pytensor.function([scale], model.logp(), mode="NUMBA")
+print(logp({scale}))
+"""
+
+
+@pytest.mark.slow
+def test_a_later_process_finds_what_was_compiled(tmp_path):
+    """And the way into Python from what was kept."""
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTENSOR_FLAGS": f"base_compiledir={tmp_path}",
+    }
+
+    def run(**how):
+        command = [sys.executable, "-c", KEPT.format(**how)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return float(done.stdout), sorted(tmp_path.rglob("*.nbc"))
+
+    value, kept = run(scale=1.0, types_made_before=0)
+    assert any("graph_or_op" in path.name for path in kept)
+    assert run(scale=1.0, types_made_before=3) == (value, kept)
+    assert run(scale=-1.0, types_made_before=3) == (-np.inf, kept)
 
 
 def test_data_can_be_replaced_by_longer_ones(python_calls):

@@ -8,13 +8,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from llvmlite.binding import add_symbol
 from numba import cfunc, types
-from numba.extending import models, register_model
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
 from pymc_jaxdist.kernels.native.addresses import floats, integers
-from pymc_jaxdist.kernels.native.compilation import called_from_compiled, fingerprint, inlined
+from pymc_jaxdist.kernels.native.compilation import (
+    called_by_symbol,
+    called_from_compiled,
+    fingerprint,
+    inlined,
+)
 from pymc_jaxdist.kernels.native.extended import extended_posterior
 from pymc_jaxdist.kernels.native.lanes import add_pairs, backward, forward, new_lanes, pair_sums
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
@@ -212,27 +215,9 @@ def _compile(function: Any, signature: Any) -> Any:
         return cfunc(signature, nopython=True)(function)
 
 
-class _Kept(types.ExternalFunction):
-    """A function that code kept on disk calls by its symbol.
-
-    Numba keeps a function under a hash of what it refers to, and that of a type would differ
-    between processes: it holds the number of types that there were before.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _kept, (self.symbol,)
-
-
-register_model(_Kept)(models.OpaqueModel)
-
-
-def _kept(symbol: str) -> _Kept:
-    return _Kept(symbol, _SIGNATURE)
-
-
 # Numbers of sequences, times, states, initial distributions and matrices in time; addresses of the
 # six arguments that are arrays; the largest ratio; addresses of the seven results.
-_SIGNATURE = types.int64(*[types.int64] * 11, types.float64, *[types.int64] * 7)
+_SIGNATURE = f"int64({11 * 'int64, '}float64{7 * ', int64'})"
 
 
 @lru_cache
@@ -316,8 +301,8 @@ def posterior_function(unrolled: int, own_matrix: bool) -> types.ExternalFunctio
 
     # Code that is kept on disk finds the function by this name.
     name = f"pymc_jaxdist_posterior_{unrolled}_{own_matrix}_{sources}"
-    add_symbol(name, _compile(posterior_of_addresses, _SIGNATURE).address)
-    return _kept(name)
+    compiled = _compile(posterior_of_addresses, _SIGNATURE)
+    return called_by_symbol(name, _SIGNATURE, compiled.address)
 
 
 @lru_cache

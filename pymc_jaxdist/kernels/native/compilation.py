@@ -4,11 +4,15 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from numba import njit
+from llvmlite.binding import add_symbol
+from numba import njit, types
+from numba.core.sigutils import normalize_signature
+from numba.core.typing import signature as signature_of
+from numba.extending import models, register_model
 
-__all__ = ["called_from_compiled", "fingerprint", "inlined"]
+__all__ = ["called_by_symbol", "called_from_compiled", "fingerprint", "inlined"]
 
 F = TypeVar("F", bound=Callable)
 
@@ -26,6 +30,41 @@ def inlined(function: F) -> F:
     """Compile a function into each place where it is called."""
     compiled: F = njit(**_internal, forceinline=True)(function)
     return compiled
+
+
+class _CalledBySymbol(types.ExternalFunction):
+    """A function that compiled code finds by its symbol.
+
+    Numba keeps code under a hash of what it refers to, and that of a type differs between
+    processes: it holds the number of types that there were before. A signature in words does not.
+    """
+
+    def __init__(self, symbol: str, signature: str) -> None:
+        arguments, result = normalize_signature(signature)
+        super().__init__(symbol, signature_of(result, *arguments))
+        self._in_words = signature
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _CalledBySymbol, (self.symbol, self._in_words)
+
+
+register_model(_CalledBySymbol)(models.OpaqueModel)
+
+
+def called_by_symbol(symbol: str, signature: str, address: int) -> types.ExternalFunction:
+    """Let compiled code call a function, also code that another process has kept on disk.
+
+    Parameters
+    ----------
+    symbol : str
+        By which the code finds the function: the same in each process.
+    signature : str
+        As Numba writes them, ``"int64(int64, float64)"``.
+    address : int
+        Where the function is in this process.
+    """
+    add_symbol(symbol, address)
+    return _CalledBySymbol(symbol, signature)
 
 
 @cache
