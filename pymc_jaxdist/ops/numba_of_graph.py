@@ -56,33 +56,7 @@ def numba_of_graph(
     except (UserWarning, NotImplementedError):
         return None
     identity = _identity(key, op, node)
-    performed = PerformedByAddress(op, node, identity)
-    names = [f"x{i}" for i in range(len(node.inputs))]
-    moving = {
-        name: x for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
-    }
-    outputs = {f"y{i}": x for i, x in enumerate(node.outputs)}
-    finite = [f"all_finite(results[{i}])" for i in range(len(outputs))]
-    table = [
-        entry
-        for name, x in [*((f"{name}_copy", x) for name, x in moving.items()), *outputs.items()]
-        for entry in [f"{name}.ctypes.data", *(f"{name}.shape[{k}]" for k in range(x.type.ndim))]
-    ]
-    lines = [
-        f"results = native({', '.join(moving)})",
-        f"if {' and '.join(finite)}:",
-        f"    return {'results' if len(outputs) > 1 else 'results[0]'}",
-        *(f"{name}_copy = {name}.copy()" for name in moving),
-        *(f"{name} = empty(results[{i}].shape)" for i, name in enumerate(outputs)),
-        f"table = empty({len(table)}, int64)",
-        *(f"table[{i}] = {entry}" for i, entry in enumerate(table)),
-        f"failed = perform({identity}, table.ctypes.data)",
-        f"in_use({', '.join([*(f'{name}_copy' for name in moving), *outputs, 'table'])})",
-        "if failed:",
-        "    raise RuntimeError('An evaluation failed; the error is printed above.')",
-        f"return {', '.join(outputs)}",
-    ]
-    source = "\n    ".join([f"def {NAME}({', '.join(names)}):", *lines])
+    source = _source(node, identity)
     graph_or_op = compile_numba_function_src(
         source,
         NAME,
@@ -96,8 +70,39 @@ def numba_of_graph(
         },
     )
     # Whoever holds the function holds what it performs.
-    graph_or_op.performed = performed  # type: ignore[attr-defined]
+    graph_or_op.performed = PerformedByAddress(op, node, identity)  # type: ignore[attr-defined]
     return numba_njit(graph_or_op), None if key is None else _hash(f"{key} {source}")
+
+
+def _source(node: Apply, identity: int) -> str:
+    """Write the function that asks the graph first, and Python where a number is not finite."""
+    names = [f"x{i}" for i in range(len(node.inputs))]
+    moving = {
+        name: x for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
+    }
+    copies = {f"{name}_copy": x for name, x in moving.items()}
+    outputs = {f"y{i}": x for i, x in enumerate(node.outputs)}
+    finite = [f"all_finite(results[{i}])" for i in range(len(outputs))]
+    table = [
+        entry
+        for name, x in (copies | outputs).items()
+        for entry in [f"{name}.ctypes.data", *(f"{name}.shape[{k}]" for k in range(x.type.ndim))]
+    ]
+    lines = [
+        f"results = native({', '.join(moving)})",
+        f"if {' and '.join(finite)}:",
+        f"    return {'results' if len(outputs) > 1 else 'results[0]'}",
+        *(f"{name}_copy = {name}.copy()" for name in moving),
+        *(f"{name} = empty(results[{i}].shape)" for i, name in enumerate(outputs)),
+        f"table = empty({len(table)}, int64)",
+        *(f"table[{i}] = {entry}" for i, entry in enumerate(table)),
+        f"failed = perform({identity}, table.ctypes.data)",
+        f"in_use({', '.join([*copies, *outputs, 'table'])})",
+        "if failed:",
+        "    raise RuntimeError('An evaluation failed; the error is printed above.')",
+        f"return {', '.join(outputs)}",
+    ]
+    return "\n    ".join([f"def {NAME}({', '.join(names)}):", *lines])
 
 
 def _identity(key: str | None, op: Op, node: Apply) -> int:

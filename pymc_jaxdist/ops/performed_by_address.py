@@ -7,7 +7,9 @@ kept.
 
 import ctypes
 import traceback
+from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
+from threading import Timer
 from typing import Any
 from weakref import WeakSet
 
@@ -17,6 +19,9 @@ from pytensor.graph.op import Op
 from pytensor.tensor.type import TensorType
 
 __all__ = ["PerformedByAddress", "function_of_addresses"]
+
+# Seconds, longer than an evaluation.
+MOMENT = 0.1
 
 
 class PerformedByAddress:
@@ -72,8 +77,13 @@ def _arrays(kinds: Sequence[TensorType], table: int) -> Iterator[np.ndarray]:
 
 @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 def _perform(identity: int, table: int) -> int:
+    op = next(iter(_performed[identity]))
     try:
-        next(iter(_performed[identity])).perform(table)
+        try:
+            op.perform(table)
+        except KeyboardInterrupt:
+            Timer(MOMENT, interrupt_main).start()
+            op.perform(table)
     except BaseException:
         traceback.print_exc()
         return 1
@@ -83,7 +93,8 @@ def _perform(identity: int, table: int) -> int:
 def function_of_addresses() -> Any:
     """Return what compiled code calls: with an identity and a table, it returns 0 if all is well.
 
-    Exceptions cannot pass through compiled code. They are printed.
+    Exceptions cannot pass through compiled code. They are printed; but after an interrupt the
+    evaluation is made again, and the interrupt comes a moment later, when compiled code has ended.
     """
     from pymc_jaxdist.kernels.native.compilation import called_by_symbol
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pymc as pm
@@ -204,12 +205,35 @@ def test_whatever_the_parameters(compiled, seed, spread, zeros, fault):
         assert_allclose(native[0], own, rtol=1e-12)
 
 
+IMPOSSIBLE = [
+    observations(4, 6),
+    np.zeros(3),
+    np.array(-1.0),
+    np.ones(3) / 3,
+    np.ones((3, 3)) / 3,
+]
+
+
 def test_impossible_evaluations_are_counted(compiled):
-    native = compiled[0]
-    point = [observations(4, 6), np.zeros(3), np.array(-1.0), np.ones(3) / 3, np.ones((3, 3)) / 3]
     pmj.impossible_evaluations(reset=True)
-    assert (native(*point)[0] == -np.inf).all()
+    assert (compiled[0](*IMPOSSIBLE)[0] == -np.inf).all()
     assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 1}
+
+
+def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch):
+    perform, asked = LogDensity.perform, []
+
+    def interrupted(*arguments):
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return perform(*arguments)
+
+    monkeypatch.setattr(LogDensity, "perform", interrupted)
+    value, *_ = compiled[0](*IMPOSSIBLE)
+    assert (value == -np.inf).all()
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(10)
 
 
 def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
@@ -218,9 +242,7 @@ def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
 
     monkeypatch.setattr(LogDensity, "perform", fail)
     with pytest.raises(RuntimeError, match="the error is printed above"):
-        compiled[0](
-            observations(4, 6), np.zeros(3), np.array(-1.0), np.ones(3) / 3, np.ones((3, 3)) / 3
-        )
+        compiled[0](*IMPOSSIBLE)
     assert "ValueError: out of luck" in capsys.readouterr().err
 
 
