@@ -1,20 +1,28 @@
-"""Arrays at addresses in memory."""
+"""Memory and functions at addresses, for functions that Numba compiles."""
 
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
-from numba import carray, types
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from pymc_jaxdist.kernels.native.compilation import inlined
+from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 
-__all__ = ["floats", "integers"]
+__all__ = ["address", "call", "floats", "in_use", "integers"]
 
 
 def _pointer_to(number_type):
     @intrinsic
     def pointer(typing_context, address):
+        """View memory as numbers.
+
+        A pointer has no reference count, no strides and no indices from the end. Code that uses
+        it is half as long as with an array, before LLVM has removed what is not needed.
+        """
+
         def generate(context, builder, signature, arguments):
             target = context.get_value_type(signature.return_type)
             return builder.inttoptr(arguments[0], target)
@@ -24,17 +32,34 @@ def _pointer_to(number_type):
     return pointer
 
 
-_pointer_to_floats = _pointer_to(types.float64)
-_pointer_to_integers = _pointer_to(types.int64)
+floats = _pointer_to(types.float64)
+integers = _pointer_to(types.int64)
 
 
-@inlined
-def floats(address, size):
-    """View memory as a flat array of double precision."""
-    return carray(_pointer_to_floats(address), (size,))
+@intrinsic
+def address(typing_context, pointer, offset):
+    """Give the address of ``pointer[offset]``."""
+
+    def generate(context, builder, signature, arguments):
+        word = context.get_value_type(types.int64)
+        return builder.ptrtoint(builder.gep(arguments[0], [arguments[1]]), word)
+
+    return types.int64(pointer, types.int64), generate
 
 
-@inlined
-def integers(address, size):
-    """View memory as a flat array of 64-bit integers."""
-    return carray(_pointer_to_integers(address), (size,))
+@intrinsic
+def call(typing_context, function, arguments):
+    """Call the function at an address, which takes integers and returns a float."""
+
+    def generate(context, builder, signature, arguments):
+        integers = cgutils.unpack_tuple(builder, arguments[1])
+        returned = context.get_value_type(types.float64)
+        kind = ir.FunctionType(returned, [x.type for x in integers]).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], kind), integers)
+
+    return types.float64(types.int64, arguments), generate
+
+
+@called_from_compiled
+def in_use(*arrays):
+    """Use arrays of which only the addresses were used, so that they are not freed before."""

@@ -1,18 +1,27 @@
 """How Numba compiles functions that only other compiled functions call."""
 
+import ctypes
 import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 from llvmlite.binding import add_symbol
-from numba import njit, types
+from numba import cfunc, njit, types
 from numba.core.sigutils import normalize_signature
 from numba.core.typing import signature as signature_of
 from numba.extending import models, register_model
 
-__all__ = ["called_by_symbol", "called_from_compiled", "fingerprint", "inlined"]
+__all__ = [
+    "called_by_symbol",
+    "called_from_compiled",
+    "compiled_on_demand",
+    "compiled_to_keep",
+    "fingerprint",
+    "inlined",
+]
 
 F = TypeVar("F", bound=Callable)
 
@@ -76,3 +85,55 @@ def fingerprint() -> int:
     """
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return zlib.crc32(b"".join(path.read_bytes() for path in sources))
+
+
+def compiled_to_keep(function: Callable, signature: str) -> Any:
+    """Compile a function that has an address, and keep it on disk.
+
+    Parameters
+    ----------
+    function : callable
+    signature : str
+        As Numba writes them, ``"float64(int64, int64)"``.
+
+    Returns
+    -------
+    numba cfunc
+    """
+    # Part of the name under which Numba keeps it.
+    function.__qualname__ = f"{function.__qualname__}_{fingerprint()}"
+    try:
+        return cfunc(signature, nopython=True, cache=True)(function)
+    except RuntimeError:
+        # There is no place on this machine where compiled code could be kept.
+        return cfunc(signature, nopython=True)(function)
+
+
+_on_demand = RLock()
+_kept_alive: list[Any] = []
+
+
+def compiled_on_demand(symbol: str, compiled: Callable[[], Any]) -> types.ExternalFunction:
+    """Let compiled code ask for the address of a function that is compiled when it does.
+
+    Parameters
+    ----------
+    symbol : str
+        By which the code finds it: the same in each process.
+    compiled : callable
+        Returns the function that `compiled_to_keep` made; cached.
+
+    Returns
+    -------
+    numba.types.ExternalFunction
+        Without arguments, it returns the address; 0 after an error, which is printed.
+    """
+
+    @ctypes.CFUNCTYPE(ctypes.c_int64)
+    def address() -> int:
+        with _on_demand:
+            return int(compiled().address)
+
+    _kept_alive.append(address)
+    where = ctypes.cast(address, ctypes.c_void_p).value or 0
+    return called_by_symbol(symbol, "int64()", where)

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
+from pymc_jaxdist.kernels.native.addresses import in_use
 from pymc_jaxdist.kernels.native.chains import posterior_function
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_UNROLLED_STATES
@@ -21,11 +22,6 @@ __all__ = ["compiled_gradients"]
 
 _TOLERANCE = row_sum_tolerance(np.dtype("float64"))
 _LARGEST_RATIO = 1 / loss_thresholds(np.dtype("float64"))[1]
-
-
-@called_from_compiled
-def _kept(*arrays):
-    """Use arrays of which only the addresses were used, so that they are not freed before."""
 
 
 @called_from_compiled
@@ -69,7 +65,7 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
         distributions.
     """
     unrolled = states if states <= MAX_UNROLLED_STATES else 0
-    posterior = posterior_function(unrolled, own_matrix)
+    posterior = posterior_function(unrolled, own_matrix, constant)
 
     @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
     def hidden_markov_gradients(log_likelihoods, initial_probs, transition_matrix, order, lengths):
@@ -110,7 +106,7 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
             0,
             0,
         )
-        _kept(log_likelihoods, order, lengths, offsets, status, first, pairs)
+        in_use(log_likelihoods, order, lengths, offsets, status, first, pairs)
         proper = _stochastic(initial_probs) and _stochastic(transition_matrix.reshape(-1, K))
         if constant:
             of_matrix[:] = 0.0

@@ -78,7 +78,7 @@ def _call(chain: Chain) -> Posterior:
     series = number(sequences, times, states)
     products = (number(sequences, states, states),) if chain.static else (series, series)
     log_likelihood, status, posterior, first, *rest = jax.ffi.ffi_call(
-        _target(states if states <= MAX_UNROLLED_STATES else 0, not chain.shared),
+        _target(states if states <= MAX_UNROLLED_STATES else 0, not chain.shared, chain.static),
         (number(sequences), number(sequences), series, number(sequences, states), *products),
         vmap_method="sequential",
     )(
@@ -104,12 +104,12 @@ def _call(chain: Chain) -> Posterior:
 
 
 @lru_cache
-def _target(unrolled: int, own_matrix: bool) -> str:
+def _target(unrolled: int, own_matrix: bool, constant: bool) -> str:
     """Compile and register the handler; return its name."""
     # Numba takes a second to import, which a user without hidden Markov models need not wait.
     from pymc_jaxdist.kernels.native.chains import posterior_handler
     from pymc_jaxdist.kernels.native.foreign_function import register
 
-    name = f"pymc_jaxdist_hidden_markov_posterior_{unrolled}_{own_matrix}"
-    register(name, posterior_handler(unrolled, own_matrix))
+    name = f"pymc_jaxdist_hidden_markov_posterior_{unrolled}_{own_matrix}_{constant}"
+    register(name, posterior_handler(unrolled, own_matrix, constant))
     return name

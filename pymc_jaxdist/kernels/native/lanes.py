@@ -26,10 +26,11 @@ speech recognition. Proceedings of the IEEE 77, 257-286.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pymc_jaxdist.kernels.native.addresses import floats, integers
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
 from pymc_jaxdist.kernels.native.exponential import exponential
 from pymc_jaxdist.kernels.native.vectors import (
@@ -46,11 +47,21 @@ from pymc_jaxdist.kernels.native.vectors import (
     store,
 )
 
-__all__ = ["Lanes", "add_pairs", "backward", "forward", "new_lanes", "pair_sums"]
+__all__ = [
+    "Lanes",
+    "add_pairs",
+    "backward",
+    "forward",
+    "lanes_at",
+    "pair_sums",
+    "size_of_lanes",
+]
 
 LOG_2 = math.log(2.0)
 # Half of the numbers that 24 KiB hold: two arrays fit into the first cache of any processor.
 FIRST_CACHE = 1536
+# Bytes of a line of the cache.
+LINE = 64
 # Fewer products than these are faster one by one (measured: 10 by a third; 50 slower by as much).
 TILED_STATES = 24
 
@@ -60,72 +71,78 @@ class Lanes(NamedTuple):
 
     Attributes
     ----------
-    starts : array of int, shape (8,)
+    starts : pointer to integers, shape (8,)
         Where each stretch begins in the flat log-likelihoods.
-    ends : array, shape (8,)
+    ends : pointer, shape (8,)
         The number of steps of each stretch; later ones are padding.
-    matrices : array of int, shape (8,)
+    matrices : pointer to integers, shape (8,)
         Where the transition matrix of each lane begins.
-    predicted : array, shape (K * 8,)
+    predicted : pointer, shape (K * 8,)
         ``p(z_t | earlier observations)``: of the first step before `forward`, of the last step
         after it.
-    beta : array, shape (K * 8,)
+    beta : pointer, shape (K * 8,)
         Of the last step, on any scale, before `backward`; of the first step after it.
-    last : array, shape (K * 8,)
+    last : pointer, shape (K * 8,)
         A copy of beta before `backward`.
-    column : array, shape (K * 8,)
+    column : pointer, shape (K * 8,)
         Scratch.
-    emission : array, shape (steps * K * 8,)
+    emission : pointer, shape (steps * K * 8,)
         ``b_t`` after `forward`, ``b_t * beta_t / c_t`` after `backward`, which is 0 on padding.
-    filtered : array, shape (steps * K * 8,)
+    filtered : pointer, shape (steps * K * 8,)
         ``alpha_t``.
-    inverse_normaliser : array, shape (steps * 8,)
+    inverse_normaliser : pointer, shape (steps * 8,)
         ``1 / c_t``.
-    log_likelihood : array, shape (8,)
-    sum_of_emissions : array, shape (8,)
+    log_likelihood : pointer, shape (8,)
+    sum_of_emissions : pointer, shape (8,)
         Finite unless an observation is NaN, infinitely likely, or impossible under each state.
-    sum_of_ratios : array, shape (8,)
+    sum_of_ratios : pointer, shape (8,)
         Of ``beta_t / c_t`` over times and states: beyond the largest of them.
     """
 
-    starts: np.ndarray
-    ends: np.ndarray
-    matrices: np.ndarray
-    predicted: np.ndarray
-    beta: np.ndarray
-    last: np.ndarray
-    column: np.ndarray
-    emission: np.ndarray
-    filtered: np.ndarray
-    inverse_normaliser: np.ndarray
-    log_likelihood: np.ndarray
-    sum_of_emissions: np.ndarray
-    sum_of_ratios: np.ndarray
+    starts: Any
+    ends: Any
+    matrices: Any
+    predicted: Any
+    beta: Any
+    last: Any
+    column: Any
+    emission: Any
+    filtered: Any
+    inverse_normaliser: Any
+    log_likelihood: Any
+    sum_of_emissions: Any
+    sum_of_ratios: Any
 
 
 @called_from_compiled
-def new_lanes(steps, states):
-    """Allocate lanes for at most so many steps."""
-    size = states * LANES
-    series = steps * size
-    numbers = np.empty(4 * size + 2 * series + steps * LANES + LANES)
-    # Vectors are read fastest where a line of the cache begins.
-    numbers = numbers[-(numbers.ctypes.data // 8) % LANES :]
-    of_steps = numbers[4 * size :]
+def size_of_lanes(steps, states):
+    """Count the numbers that lanes of at most so many steps need."""
+    # One vector more, since the first begins where a line of the cache does: it is read fastest.
+    return (2 * steps + 4) * states * LANES + (steps + 7) * LANES
+
+
+@inlined
+def lanes_at(memory, steps, states):
+    """Lay lanes out in memory at an address."""
+    address = memory + -memory % LINE
+    size, vector = 8 * states * LANES, 8 * LANES
+    columns = address + 6 * vector
+    series = columns + 4 * size
+    normalisers = series + 2 * steps * size
     return Lanes(
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES),
-        np.zeros(LANES, np.int64),
-        numbers[:size],
-        numbers[size : 2 * size],
-        numbers[2 * size : 3 * size],
-        numbers[3 * size : 4 * size],
-        of_steps[:series],
-        of_steps[series : 2 * series],
-        of_steps[2 * series : 2 * series + steps * LANES],
-        np.zeros(LANES),
-        np.zeros(LANES),
-        np.zeros(LANES),
+        integers(address),
+        floats(address + vector),
+        integers(address + 2 * vector),
+        floats(columns),
+        floats(columns + size),
+        floats(columns + 2 * size),
+        floats(columns + 3 * size),
+        floats(series),
+        floats(series + steps * size),
+        floats(normalisers),
+        floats(address + 3 * vector),
+        floats(address + 4 * vector),
+        floats(address + 5 * vector),
     )
 
 
@@ -158,7 +175,7 @@ def _products(series, at, matrix, offset, out, states, across, along):
 
 @inlined
 def _own_products(series, at, matrix, starts, offset, out, states, across, along):
-    """Do the same where each lane has its own matrix."""
+    """Do the same where each lane has its own matrix, which begins at `starts`."""
     for j in range(states):
         total = splat(0.0)
         for i in range(states):
@@ -168,36 +185,13 @@ def _own_products(series, at, matrix, starts, offset, out, states, across, along
 
 
 @inlined
-def _propagate(lanes, matrix, offset, shared, at, states):
-    """One step forward in time, from the filtered probabilities at `at`."""
-    if shared:
-        _products(lanes.filtered, at, matrix, offset, lanes.predicted, states, 1, states)
-    else:
-        _own_products(
-            lanes.filtered, at, matrix, lanes.matrices, offset, lanes.predicted, states, 1, states
-        )
-
-
-@inlined
-def _pull_back(lanes, matrix, offset, shared, at, states):
-    """One step backward in time, from the evidence at `at`."""
-    if shared:
-        _products(lanes.emission, at, matrix, offset, lanes.beta, states, states, 1)
-    else:
-        _own_products(
-            lanes.emission, at, matrix, lanes.matrices, offset, lanes.beta, states, states, 1
-        )
-
-
-@inlined
 def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
     """Run the forward recursion.
 
     Parameters
     ----------
     lanes : Lanes
-    log_likelihoods : array, flat
-    matrix : array, flat
+    log_likelihoods, matrix : pointer
     shared : bool
         Whether one matrix serves all lanes; otherwise each has its own, at `lanes.matrices`.
     stride : int
@@ -236,7 +230,11 @@ def forward(lanes, log_likelihoods, matrix, shared, stride, steps, states):
         product = mantissa(product)
         tops += top
         if s < steps - 1:
-            _propagate(lanes, matrix, stride * s, shared, at, states)
+            offset, of_now, ahead = stride * s, lanes.filtered, lanes.predicted
+            if shared:
+                _products(of_now, at, matrix, offset, ahead, states, 1, states)
+            else:
+                _own_products(of_now, at, matrix, lanes.matrices, offset, ahead, states, 1, states)
     store(lanes.sum_of_emissions, 0, seen)
     for i in range(LANES):
         logarithm = math.log(lane(product, i)) + lane(power, i) * LOG_2
@@ -251,13 +249,12 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
     ----------
     lanes, matrix, shared, stride, steps, states
         As for `forward`.
-    posterior : array, flat
+    posterior : pointer
         Gets the posterior probabilities of the states, laid out like the log-likelihoods.
     """
     one, zero = splat(1.0), splat(0.0)
     ends = load(lanes.ends, 0)
     size = states * LANES
-    # Numba takes two seconds to compile the assignment of one slice to another.
     for i in range(size):
         lanes.last[i] = lanes.beta[i]
     ratios = zero
@@ -287,7 +284,11 @@ def backward(lanes, matrix, shared, stride, steps, states, posterior):
                 for k in range(states):
                     posterior[lanes.starts[i] + s * states + k] = lanes.column[k * LANES + i]
         if s > 0:
-            _pull_back(lanes, matrix, stride * (s - 1), shared, at, states)
+            offset, of_now, before = stride * (s - 1), lanes.emission, lanes.beta
+            if shared:
+                _products(of_now, at, matrix, offset, before, states, states, 1)
+            else:
+                _own_products(of_now, at, matrix, lanes.matrices, offset, before, states, states, 1)
     store(lanes.sum_of_ratios, 0, ratios)
 
 
@@ -300,7 +301,7 @@ def pair_sums(lanes, steps, states, pairs):
     lanes : Lanes
         After `backward`.
     steps, states : int
-    pairs : array, shape (K * K * 8,)
+    pairs : pointer, shape (K * K * 8,)
         Gets the sums.
     """
     filtered, evidence = lanes.filtered, lanes.emission
@@ -346,7 +347,7 @@ def add_pairs(lanes, steps, states, pairs):
     lanes : Lanes
         After `backward`.
     steps, states : int
-    pairs : array, flat
+    pairs : pointer
         Those from step s to the next are added at ``s * K * K``.
     """
     size = states * LANES

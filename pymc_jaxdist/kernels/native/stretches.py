@@ -22,11 +22,20 @@ IEEE Transactions on Automatic Control 66, 299-306.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numba import types
 
-from pymc_jaxdist.kernels.native.compilation import called_from_compiled, inlined
+from pymc_jaxdist.kernels.native.addresses import floats
+from pymc_jaxdist.kernels.native.compilation import (
+    compiled_on_demand,
+    compiled_to_keep,
+    inlined,
+)
 from pymc_jaxdist.kernels.native.exponential import exponential
+from pymc_jaxdist.kernels.native.lanes import lanes_at
 from pymc_jaxdist.kernels.native.vectors import (
     LANES,
     gather,
@@ -37,7 +46,7 @@ from pymc_jaxdist.kernels.native.vectors import (
     store,
 )
 
-__all__ = ["begin_stretches", "join_stretches"]
+__all__ = ["begin_stretches_address", "join_stretches_address"]
 
 # Products are scaled once in so many steps. What falls below SMALLEST meanwhile is not trusted.
 STEPS_PER_SCALING = 8
@@ -45,10 +54,9 @@ SMALLEST = 1e-200
 
 
 @inlined
-def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states, products):
+def _products(lanes, log_likelihoods, matrix, last, steps, states, products):
     """Compute M for each lane, up to a scale, at ``(i * K + j) * 8 + lane``."""
     zero, one = splat(0.0), splat(1.0)
-    last = load(transitions, 0)
     ends = load(lanes.ends, 0)
     for i in range(states):
         for j in range(states):
@@ -71,7 +79,7 @@ def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states
             for j in range(states):
                 total = zero
                 for k in range(states):
-                    total += load(products, row + k * LANES) * matrix[offset + k * states + j]
+                    total += load(products, row + k * LANES) * matrix[k * states + j]
                 still = load(products, row + j * LANES)
                 store(lanes.beta, j * LANES, select_before(now, last, total, still))
             for j in range(states):
@@ -85,7 +93,7 @@ def _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states
                 store(products, i * LANES, load(products, i * LANES) * total)
 
 
-@called_from_compiled
+@inlined
 def _trusted(products, states):
     """Tell whether every row of every product is far from underflow."""
     trusted = True
@@ -98,8 +106,8 @@ def _trusted(products, states):
     return trusted
 
 
-@called_from_compiled
-def _connect(lanes, matrix, offset, states, products):
+@inlined
+def _connect(lanes, matrix, states, products):
     """Set the predicted probabilities and beta of the stretches from those of their neighbours."""
     for at in range(1, LANES):
         whole = 0.0
@@ -132,73 +140,83 @@ def _connect(lanes, matrix, offset, states, products):
         for i in range(states):
             total = 0.0
             for j in range(states):
-                total += matrix[offset + i * states + j] * ahead[j * LANES + at]
+                total += matrix[i * states + j] * ahead[j * LANES + at]
             lanes.beta[i * LANES + at - 1] = total
 
 
-@inlined
-def begin_stretches(
-    lanes, log_likelihoods, begin, times, initial_probs, start, matrix, offset, states, scratch
-):
-    """Cut a sequence into stretches, and find with what each of them begins and ends.
+@lru_cache
+def _begin_stretches(unrolled: int) -> Any:
+    """Compile what cuts a sequence into stretches, and finds with what each begins and ends.
 
-    Parameters
-    ----------
-    lanes : Lanes
-        Of at least ``times // 8 + 8`` steps.
-    log_likelihoods, initial_probs, matrix : array, flat
-    begin, start, offset : int
-        Where in them those of this sequence begin.
-    times, states : int
-    scratch : array, shape (K * K * 8,)
-
-    Returns
-    -------
-    bool
-        Whether the products can be trusted. If not, the lanes are of no use.
+    A function of the address and the number of steps of `Lanes`, at least ``times // 8 + 8``; of
+    the address of the log-likelihoods of all sequences, and where in them this one begins; of the
+    numbers of its steps and of states; and of the addresses of its initial probabilities, of its
+    transition matrix and of K * K * 8 numbers, which get the products. It returns 1, or 0 if these
+    cannot be trusted; then the lanes are of no use.
     """
-    each = times // LANES
-    steps = times - (LANES - 1) * each
-    transitions = np.empty(LANES)
-    for i in range(LANES):
-        lanes.starts[i] = begin + i * each * states
-        lanes.matrices[i] = offset
-        # Shorter stretches than the last look into the next one, which is not used.
-        lanes.ends[i] = steps if i == LANES - 1 else each
-        transitions[i] = steps - 1 if i == LANES - 1 else each
-    _products(lanes, log_likelihoods, matrix, offset, transitions, steps, states, scratch)
-    for k in range(states):
-        lanes.predicted[k * LANES] = initial_probs[start + k]
-    _connect(lanes, matrix, offset, states, scratch)
-    return _trusted(scratch, states)
+
+    def begin_stretches(memory, room, ll, begin, times, states, start, matrix, products):
+        if unrolled > 0:
+            states = np.int64(unrolled)
+        lanes, products = lanes_at(memory, room, states), floats(products)
+        start, matrix = floats(start), floats(matrix)
+        each = times // LANES
+        steps = times - (LANES - 1) * each
+        for i in range(LANES):
+            lanes.starts[i] = begin + i * each * states
+            # Shorter stretches than the last look into the next one, which is not used.
+            lanes.ends[i] = steps if i == LANES - 1 else each
+            # Stretches end with a transition into the next one.
+            lanes.column[i] = steps - 1 if i == LANES - 1 else each
+        _products(lanes, floats(ll), matrix, load(lanes.column, 0), steps, states, products)
+        for k in range(states):
+            lanes.predicted[k * LANES] = start[k]
+        _connect(lanes, matrix, states, products)
+        return 1.0 if _trusted(products, states) else 0.0
+
+    return compiled_to_keep(begin_stretches, f"float64({', '.join(9 * ['int64'])})")
 
 
-@called_from_compiled
-def join_stretches(lanes, matrix, offset, states, sums):
-    """Collect in lane 0 what is known of the whole sequence.
+@lru_cache
+def _join_stretches() -> Any:
+    """Compile what collects in lane 0 what is known of the whole sequence.
 
-    Parameters
-    ----------
-    lanes : Lanes
-    matrix : array, flat
-    offset, states : int
-    sums : array, shape (K * K * 8,)
-        Sums over the pairs of each stretch.
+    A function of the address and the number of steps of `Lanes`, of the number of states, and of
+    the addresses of the transition matrix and of the sums over the pairs of each stretch, K * K * 8
+    numbers. It returns 0.
     """
-    final = (int(lanes.ends[0]) - 1) * states * LANES
-    for at in range(1, LANES):
-        # Predicted probabilities were made to sum to one at the border. They do so by
-        # themselves but for rounding, unless rows of the matrix do not.
-        whole = 0.0
-        for i in range(states):
-            for j in range(states):
-                moved = matrix[offset + i * states + j]
-                whole += lanes.filtered[final + i * LANES + at - 1] * moved
-        for i in range(states):
-            before = lanes.filtered[final + i * LANES + at - 1] / whole
-            for j in range(states):
-                to = (i * states + j) * LANES
-                sums[to] += sums[to + at] + before * lanes.emission[j * LANES + at]
-        lanes.log_likelihood[0] += lanes.log_likelihood[at] + math.log(whole)
-        lanes.sum_of_emissions[0] += lanes.sum_of_emissions[at]
-        lanes.sum_of_ratios[0] += lanes.sum_of_ratios[at]
+
+    def join_stretches(memory, room, states, matrix, sums):
+        lanes, matrix, sums = lanes_at(memory, room, states), floats(matrix), floats(sums)
+        final = (int(lanes.ends[0]) - 1) * states * LANES
+        for at in range(1, LANES):
+            # Predicted probabilities were made to sum to one at the border. They do so by
+            # themselves but for rounding, unless rows of the matrix do not.
+            whole = 0.0
+            for i in range(states):
+                for j in range(states):
+                    moved = matrix[i * states + j]
+                    whole += lanes.filtered[final + i * LANES + at - 1] * moved
+            for i in range(states):
+                before = lanes.filtered[final + i * LANES + at - 1] / whole
+                for j in range(states):
+                    to = (i * states + j) * LANES
+                    sums[to] += sums[to + at] + before * lanes.emission[j * LANES + at]
+            lanes.log_likelihood[0] += lanes.log_likelihood[at] + math.log(whole)
+            lanes.sum_of_emissions[0] += lanes.sum_of_emissions[at]
+            lanes.sum_of_ratios[0] += lanes.sum_of_ratios[at]
+        return 0.0
+
+    return compiled_to_keep(join_stretches, f"float64({', '.join(5 * ['int64'])})")
+
+
+# Most models have shorter sequences, or more of them.
+join_stretches_address = compiled_on_demand("pymc_jaxdist_join_stretches", _join_stretches)
+
+
+@lru_cache
+def begin_stretches_address(unrolled: int) -> types.ExternalFunction:
+    """Let compiled code ask for `_begin_stretches`."""
+    return compiled_on_demand(
+        f"pymc_jaxdist_begin_stretches_{unrolled}", lambda: _begin_stretches(unrolled)
+    )

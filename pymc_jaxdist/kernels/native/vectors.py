@@ -5,7 +5,7 @@ several arrays LLVM finds few. These types and operations write the vector instr
 `vector` is added, multiplied and compared like a number. LLVM cuts it to the width the processor
 has (one AVX-512 register, two of AVX2, four of NEON).
 
-Arrays are one-dimensional here; an offset counts numbers from their beginning.
+Memory is given by a pointer to its first number; an offset counts numbers from there.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -73,50 +73,46 @@ def _same_bits(value: int) -> ir.Constant:
     return ir.Constant(_INTEGERS, [value] * LANES)
 
 
-def _address(context, builder, array_type, array, offset):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [offset], inbounds=True)
+def _vector_at(builder, pointer, offset):
+    return builder.bitcast(builder.gep(pointer, [offset]), _DOUBLES.as_pointer())
 
 
 @intrinsic
-def load(typing_context, array, offset):
-    """Read a vector from ``array[offset:]``."""
+def load(typing_context, numbers, offset):
+    """Read a vector from ``numbers[offset:]``."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], *arguments)
-        return builder.load(builder.bitcast(address, _DOUBLES.as_pointer()), align=8)
+        return builder.load(_vector_at(builder, *arguments), align=8)
 
-    return _vector(array, types.intp), generate
+    return _vector(numbers, types.intp), generate
 
 
 @intrinsic
-def store(typing_context, array, offset, vector):
-    """Write a vector to ``array[offset:]``."""
+def store(typing_context, numbers, offset, vector):
+    """Write a vector to ``numbers[offset:]``."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], builder.bitcast(address, _DOUBLES.as_pointer()), align=8)
+        builder.store(arguments[2], _vector_at(builder, *arguments[:2]), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _vector), generate
+    return types.void(numbers, types.intp, _vector), generate
 
 
 @intrinsic
-def gather(typing_context, array, offsets, offset):
-    """Read ``array[offsets[i] + offset]`` into lane i."""
+def gather(typing_context, numbers, offsets, offset):
+    """Read ``numbers[offsets[i] + offset]`` into lane i."""
 
     def generate(context, builder, signature, arguments):
-        array, offsets, offset = arguments
-        data = _address(context, builder, signature.args[0], array, offset)
-        starts = context.make_array(signature.args[1])(context, builder, offsets).data
+        numbers, offsets, offset = arguments
+        data = builder.gep(numbers, [offset])
         vector = ir.Constant(_DOUBLES, ir.Undefined)
         for i in range(LANES):
-            start = builder.load(builder.gep(starts, [ir.Constant(ir.IntType(64), i)]))
+            start = builder.load(builder.gep(offsets, [ir.Constant(ir.IntType(64), i)]))
             number = builder.load(builder.gep(data, [start]))
             vector = builder.insert_element(vector, number, ir.Constant(_INDEX, i))
         return vector
 
-    return _vector(array, offsets, types.intp), generate
+    return _vector(numbers, offsets, types.intp), generate
 
 
 def _everywhere(builder, number):
