@@ -43,7 +43,7 @@ def numba_of_graph(
     """
     from pytensor.link.numba.cache import compile_numba_function_src
     from pytensor.link.numba.dispatch.basic import (
-        numba_funcify_ensure_cache,
+        numba_funcify_and_cache_key,
         numba_njit,
     )
 
@@ -52,7 +52,7 @@ def numba_of_graph(
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Numba will use object mode")
-            native, key = numba_funcify_ensure_cache(graph)
+            native, key = numba_funcify_and_cache_key(graph)
     except (UserWarning, NotImplementedError):
         return None
     identity = _identity(key, op, node)

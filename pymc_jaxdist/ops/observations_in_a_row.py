@@ -79,7 +79,10 @@ class ObservationsInARow:
         """Repeat a parameter for the observations of a block."""
         if self.block == 1 or parameter.type.shape in ((), (1,)):
             return parameter
-        return pt.tile(parameter, self.block)
+        # By indices, because the gradient of `pt.tile` is a sum over an axis, which in PyTensor 3
+        # sorts the axes by their strides and takes Numba seconds to compile.
+        each = np.arange(parameter.type.shape[0])
+        return cast(TensorVariable, parameter[np.tile(each, self.block)])
 
     def of_histories(self, log_likelihoods: TensorVariable) -> TensorVariable:
         """Repeat what depends on the last states for every history that ends in them."""

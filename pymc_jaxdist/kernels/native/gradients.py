@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-from pymc_jaxdist.kernels.native.addresses import in_use
+from pymc_jaxdist.kernels.native.addresses import floats, in_use
 from pymc_jaxdist.kernels.native.chains import posterior_function
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_UNROLLED_STATES
@@ -25,14 +25,14 @@ _LARGEST_RATIO = 1 / loss_thresholds(np.dtype("float64"))[1]
 
 
 @called_from_compiled
-def _stochastic(rows):
+def _stochastic(numbers, rows, columns):
     """Tell whether every row of a matrix is a probability distribution."""
     proper = True
-    for i in range(rows.shape[0]):
+    for i in range(rows):
         total = 0.0
-        for j in range(rows.shape[1]):
-            proper &= rows[i, j] >= 0
-            total += rows[i, j]
+        for j in range(i * columns, (i + 1) * columns):
+            proper &= numbers[j] >= 0
+            total += numbers[j]
         proper &= abs(total - 1) <= _TOLERANCE
     return proper
 
@@ -75,15 +75,19 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
         order, lengths = np.ascontiguousarray(order), np.ascontiguousarray(lengths)
         N, K = len(lengths), states
         padded = log_likelihoods.ndim == 3
-        T = log_likelihoods.shape[1] if padded else lengths.max()
-        offsets = np.zeros(N + 1, dtype=np.int64)
+        longest = 0
+        for n in range(N):
+            longest = max(longest, lengths[n])
+        T = log_likelihoods.shape[1] if padded else longest
+        offsets = np.empty(N + 1, dtype=np.int64)
+        offsets[0] = 0
         for n in range(N):
             offsets[n + 1] = offsets[n] + K * (T if padded else lengths[n])
         log_likelihood, status, first = np.empty(N), np.empty(N), np.empty((N, K))
         of_evidence = np.empty_like(log_likelihoods)
         if not padded:
             of_evidence[offsets[N] // K :] = 0.0
-        of_start, of_matrix = np.zeros_like(initial_probs), np.empty_like(transition_matrix)
+        of_start, of_matrix = np.zeros_like(initial_probs), np.zeros_like(transition_matrix)
         pairs = np.empty((N, 1, K, K)) if constant else of_matrix
         posterior(
             N,
@@ -106,10 +110,12 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
             0,
             0,
         )
-        in_use(log_likelihoods, order, lengths, offsets, status, first, pairs)
-        proper = _stochastic(initial_probs) and _stochastic(transition_matrix.reshape(-1, K))
-        if constant:
-            of_matrix[:] = 0.0
+        rows = len(transition_matrix) * transition_matrix.shape[1] * K
+        start, matrix = initial_probs.ctypes.data, transition_matrix.ctypes.data
+        proper = _stochastic(floats(start), len(initial_probs), K)
+        proper &= _stochastic(floats(matrix), rows, K)
+        in_use(log_likelihoods, initial_probs, transition_matrix, order, lengths)
+        in_use(offsets, status, first, pairs)
         for n in range(N):
             if not proper or status[n] == UNDECIDED:
                 log_likelihood[n] = np.nan
