@@ -61,7 +61,7 @@ def numba_log_density(
     native = None
     if outputs is not None:
         moving = [x for x in fresh if not isinstance(x, Constant)]
-        native = numba_of_graph(op, node, FunctionGraph(moving, outputs, clone=True))
+        native = numba_of_graph(op, node, FunctionGraph(moving, outputs, clone=True), [0, *op.wrt])
     return native or (numba_object_mode(op, node, **kwargs), None)
 
 

@@ -1,14 +1,16 @@
 """What an Op does as a graph that Numba compiles; the Op itself where the graph has no answer."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from pytensor.compile.io import In
 from pytensor.compile.mode import get_mode
-from pytensor.graph.basic import Apply, Constant
+from pytensor.configdefaults import config
+from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 
@@ -20,10 +22,11 @@ __all__ = ["numba_of_graph"]
 # Of functions whose names begin so PyTensor lets Numba not say that their data are too large to be
 # kept on disk.
 NAME = "numba_funcified_fgraph_or_op"
+NAME_AT_ADDRESSES = "numba_funcified_fgraph_at_addresses"
 
 
 def numba_of_graph(
-    op: Op, node: Apply, graph: FunctionGraph
+    op: Op, node: Apply, graph: FunctionGraph, shaped_like: Sequence[int]
 ) -> tuple[Callable[..., Any], str | None] | None:
     """Let Numba compute what an Op does by a graph, and call ``op.perform`` where that fails.
 
@@ -31,8 +34,12 @@ def numba_of_graph(
     ----------
     op : Op
     node : Apply
+        With outputs in double precision.
     graph : FunctionGraph
-        From the inputs of the node that are not constant to outputs of floating dtype.
+        From the inputs of the node that are not constant to its outputs.
+    shaped_like : sequence of int
+        For each output, the position of an input that has its shape, perhaps with more axes to
+        the right.
 
     Returns
     -------
@@ -42,10 +49,9 @@ def numba_of_graph(
         None if something in the graph runs in Numba only by calling Python.
     """
     from pytensor.link.numba.cache import compile_numba_function_src
-    from pytensor.link.numba.dispatch.basic import (
-        numba_funcify_and_cache_key,
-        numba_njit,
-    )
+    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
+
+    from pymc_jaxdist.kernels.native.addresses import in_use
 
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
     get_mode("NUMBA").optimizer.rewrite(graph)
@@ -55,17 +61,18 @@ def numba_of_graph(
             native, key = numba_funcify_and_cache_key(graph)
     except (UserWarning, NotImplementedError):
         return None
-    identity = _identity(key, op, node)
-    source = _source(node, identity)
+    at_addresses = _source_at_addresses(node)
+    # The same in each process if Numba can keep it.
+    identity = int(_hash(f"{key or uuid4()} {at_addresses}")[:15], 16)
+    source = _source(node, identity, shaped_like)
     graph_or_op = compile_numba_function_src(
         source,
         NAME,
         {
-            "all_finite": numba_njit(_all_finite),
             "empty": np.empty,
-            "in_use": numba_njit(_in_use),
+            "graph": _graph_at_addresses(native, node, at_addresses, identity, key is not None),
+            "in_use": in_use,
             "int64": np.int64,
-            "native": native,
             "perform": function_of_addresses(),
         },
     )
@@ -74,29 +81,34 @@ def numba_of_graph(
     return numba_njit(graph_or_op), None if key is None else _hash(f"{key} {source}")
 
 
-def _source(node: Apply, identity: int) -> str:
+def _source(node: Apply, identity: int, shaped_like: Sequence[int]) -> str:
     """Write the function that asks the graph first, and Python where a number is not finite."""
     names = [f"x{i}" for i in range(len(node.inputs))]
-    moving = {
-        name: x for name, x in zip(names, node.inputs, strict=True) if not isinstance(x, Constant)
-    }
-    copies = {f"{name}_copy": x for name, x in moving.items()}
+    moving = set(_moving(node))
+    copies = {f"{name}_copy": x for name, x in zip(names, node.inputs, strict=True) if x in moving}
     outputs = {f"y{i}": x for i, x in enumerate(node.outputs)}
-    finite = [f"all_finite(results[{i}])" for i in range(len(outputs))]
     table = [
         entry
         for name, x in (copies | outputs).items()
         for entry in [f"{name}.ctypes.data", *(f"{name}.shape[{k}]" for k in range(x.type.ndim))]
     ]
+
+    def shape(output: Variable, i: int) -> str:
+        known = node.inputs[i].type.shape[: output.type.ndim]
+        lengths = [f"x{i}.shape[{k}]" if n is None else str(n) for k, n in enumerate(known)]
+        return f"({''.join(f'{length}, ' for length in lengths)})"
+
     lines = [
-        f"results = native({', '.join(moving)})",
-        f"if {' and '.join(finite)}:",
-        f"    return {'results' if len(outputs) > 1 else 'results[0]'}",
-        *(f"{name}_copy = {name}.copy()" for name in moving),
-        *(f"{name} = empty(results[{i}].shape)" for i, name in enumerate(outputs)),
+        *(f"{name} = {name.removesuffix('_copy')}.copy()" for name in copies),
+        *(
+            f"{name} = empty({shape(output, i)})"
+            for (name, output), i in zip(outputs.items(), shaped_like, strict=True)
+        ),
         f"table = empty({len(table)}, int64)",
         *(f"table[{i}] = {entry}" for i, entry in enumerate(table)),
-        f"failed = perform({identity}, table.ctypes.data)",
+        "failed = 0",
+        "if not graph(table.ctypes.data):",
+        f"    failed = perform({identity}, table.ctypes.data)",
         f"in_use({', '.join([*copies, *outputs, 'table'])})",
         "if failed:",
         "    raise RuntimeError('An evaluation failed; the error is printed above.')",
@@ -105,24 +117,75 @@ def _source(node: Apply, identity: int) -> str:
     return "\n    ".join([f"def {NAME}({', '.join(names)}):", *lines])
 
 
-def _identity(key: str | None, op: Op, node: Apply) -> int:
-    """Give a number to what a graph does: the same in each process, if Numba can keep it."""
-    return int(_hash(key or f"{id(op)} {id(node)}")[:15], 16)
+def _source_at_addresses(node: Apply) -> str:
+    """Write the function of the address of a table, which returns whether all is finite."""
+    entries = iter(range(sum(1 + x.type.ndim for x in [*_moving(node), *node.outputs])))
+    views, writes = [], []
+    for x in _moving(node):
+        pointer = f"pointer_to_{x.type.dtype}(table[{next(entries)}])"
+        shape = "".join(f"table[{next(entries)}], " for _ in range(x.type.ndim))
+        views.append(f"carray({pointer}, ({shape}))")
+    for i, y in enumerate(node.outputs):
+        address, *_ = [next(entries) for _ in range(1 + y.type.ndim)]
+        writes.append(f"finite &= write(results[{i}], table[{address}])")
+    lines = [
+        "table = integers(address)",
+        f"results = native({', '.join(views)})",
+        "finite = True",
+        *writes,
+        "return finite",
+    ]
+    return "\n    ".join([f"def {NAME_AT_ADDRESSES}(address):", *lines])
+
+
+# By identity. Numba never removes compiled code from memory, and code that calls it may be there.
+_at_addresses: dict[int, Any] = {}
+
+
+def _graph_at_addresses(
+    native: Callable[..., Any], node: Apply, source: str, identity: int, may_be_kept: bool
+) -> Any:
+    """Compile a graph as a function of the address of a table like that of `PerformedByAddress`.
+
+    Numba compiles the code of a function again for each function around it, and PyTensor puts four
+    around this one. What is called by its symbol is compiled once.
+
+    Returns
+    -------
+    numba.types.ExternalFunction
+    """
+    from numba import carray, cfunc
+    from numba.np.numpy_support import from_dtype
+    from pytensor.link.numba.cache import compile_numba_function_src
+
+    from pymc_jaxdist.kernels.native.addresses import integers, pointer_to, write
+    from pymc_jaxdist.kernels.native.compilation import called_by_symbol
+
+    signature = "int64(int64)"
+    if identity not in _at_addresses:
+        kinds = {x.type.dtype for x in _moving(node)}
+        function = compile_numba_function_src(
+            source,
+            NAME_AT_ADDRESSES,
+            {
+                **{f"pointer_to_{kind}": pointer_to(from_dtype(np.dtype(kind))) for kind in kinds},
+                # What is kept on disk names its module.
+                "__name__": __name__,
+                "carray": carray,
+                "integers": integers,
+                "native": native,
+                "write": write,
+            },
+            cache_key=f"{identity}_{config.numba__fastmath}" if may_be_kept else None,
+        )
+        _at_addresses[identity] = cfunc(signature, nopython=True, cache=may_be_kept)(function)
+    address = _at_addresses[identity].address
+    return called_by_symbol(f"pymc_jaxdist_graph_{identity}", signature, address)
+
+
+def _moving(node: Apply) -> list[Variable]:
+    return [x for x in node.inputs if not isinstance(x, Constant)]
 
 
 def _hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()
-
-
-def _in_use(*arrays: np.ndarray) -> None:
-    """Use arrays of which only the addresses were used, so that they are not freed before."""
-
-
-def _all_finite(array: np.ndarray) -> bool:
-    if array.ndim == 0:
-        return bool(np.isfinite(array[()]))
-    # Numba compiles this loop in a tenth of the time that its own reductions take.
-    finite = True
-    for number in array.flat:
-        finite &= np.isfinite(number)
-    return bool(finite)

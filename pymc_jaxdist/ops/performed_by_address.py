@@ -20,7 +20,7 @@ from pytensor.tensor.type import TensorType
 
 __all__ = ["PerformedByAddress", "function_of_addresses"]
 
-# Seconds, longer than an evaluation.
+# Seconds, longer than the compiled code that comes after.
 MOMENT = 0.1
 
 
@@ -78,16 +78,19 @@ def _arrays(kinds: Sequence[TensorType], table: int) -> Iterator[np.ndarray]:
 @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 def _perform(identity: int, table: int) -> int:
     op = next(iter(_performed[identity]))
-    try:
+    interrupted = False
+    while True:
         try:
             op.perform(table)
         except KeyboardInterrupt:
+            interrupted = True
+            continue
+        except BaseException:
+            traceback.print_exc()
+            return 1
+        if interrupted:
             Timer(MOMENT, interrupt_main).start()
-            op.perform(table)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
+        return 0
 
 
 def function_of_addresses() -> Any:

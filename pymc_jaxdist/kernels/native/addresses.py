@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -11,10 +12,12 @@ from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 
-__all__ = ["address", "call", "floats", "in_use", "integers"]
+__all__ = ["address", "call", "floats", "in_use", "integers", "pointer_to", "write"]
 
 
-def _pointer_to(number_type):
+def pointer_to(number_type):
+    """Return what views memory as numbers of a type of Numba's."""
+
     @intrinsic
     def pointer(typing_context, address):
         """View memory as numbers.
@@ -32,8 +35,8 @@ def _pointer_to(number_type):
     return pointer
 
 
-floats = _pointer_to(types.float64)
-integers = _pointer_to(types.int64)
+floats = pointer_to(types.float64)
+integers = pointer_to(types.int64)
 
 
 @intrinsic
@@ -63,3 +66,17 @@ def call(typing_context, function, arguments):
 @called_from_compiled
 def in_use(*arrays):
     """Use arrays of which only the addresses were used, so that they are not freed before."""
+
+
+@called_from_compiled
+def write(array, address):
+    """Copy an array to an address, and tell whether all of it is finite."""
+    numbers = floats(address)
+    if array.ndim == 0:
+        numbers[0] = array[()]
+        return np.isfinite(numbers[0])
+    finite = True
+    for i, number in enumerate(array.flat):
+        numbers[i] = number
+        finite &= np.isfinite(number)
+    return finite
