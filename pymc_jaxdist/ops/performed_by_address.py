@@ -7,9 +7,7 @@ kept.
 
 import ctypes
 import traceback
-from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
-from threading import Timer
 from typing import Any
 from weakref import WeakSet
 
@@ -19,9 +17,6 @@ from pytensor.graph.op import Op
 from pytensor.tensor.type import TensorType
 
 __all__ = ["PerformedByAddress", "function_of_addresses"]
-
-# Seconds, longer than the compiled code that comes after.
-MOMENT = 0.1
 
 
 class PerformedByAddress:
@@ -77,27 +72,22 @@ def _arrays(kinds: Sequence[TensorType], table: int) -> Iterator[np.ndarray]:
 
 @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 def _perform(identity: int, table: int) -> int:
+    from pymc_jaxdist.kernels.native.compilation import uninterrupted
+
     op = next(iter(_performed[identity]))
-    interrupted = False
-    while True:
-        try:
-            op.perform(table)
-        except KeyboardInterrupt:
-            interrupted = True
-            continue
-        except BaseException:
-            traceback.print_exc()
-            return 1
-        if interrupted:
-            Timer(MOMENT, interrupt_main).start()
-        return 0
+    try:
+        uninterrupted(lambda: op.perform(table))
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def function_of_addresses() -> Any:
     """Return what compiled code calls: with an identity and a table, it returns 0 if all is well.
 
-    Exceptions cannot pass through compiled code. They are printed; but after an interrupt the
-    evaluation is made again, and the interrupt comes a moment later, when compiled code has ended.
+    Exceptions cannot pass through compiled code. They are printed; interrupts come later, see
+    `uninterrupted`.
     """
     from pymc_jaxdist.kernels.native.compilation import called_by_symbol
 

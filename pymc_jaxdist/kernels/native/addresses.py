@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -52,13 +54,20 @@ def address(typing_context, pointer, offset):
 
 @intrinsic
 def call(typing_context, function, arguments):
-    """Call the function at an address, which takes integers and returns a float."""
+    """Call the function at an address, which takes integers and returns a float.
+
+    NaN if the address is 0.
+    """
 
     def generate(context, builder, signature, arguments):
         integers = cgutils.unpack_tuple(builder, arguments[1])
         returned = context.get_value_type(types.float64)
-        kind = ir.FunctionType(returned, [x.type for x in integers]).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], kind), integers)
+        result = cgutils.alloca_once_value(builder, ir.Constant(returned, math.nan))
+        with builder.if_then(cgutils.is_not_null(builder, arguments[0])):
+            kind = ir.FunctionType(returned, [x.type for x in integers]).as_pointer()
+            function = builder.inttoptr(arguments[0], kind)
+            builder.store(builder.call(function, integers), result)
+        return builder.load(result)
 
     return types.float64(types.int64, arguments), generate
 

@@ -97,8 +97,8 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
         Whether each sequence has its own transition matrix. That is decided here because a
         branch inside the recursions costs more than the arithmetic.
     constant : bool
-        Whether the transition matrices are constant in time. That is, because what is not needed
-        would take time to compile.
+        Whether the transition matrices are constant in time. Here because what is not needed would
+        take time to compile.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
                 )
                 for i in range(LANES):
                     lanes.matrices[i] = matrix
-                if trusted == 0.0:
+                if trusted != 1.0:
                     stretches, room = False, T
                     memory = np.empty(size_of_lanes(room, K))
                     lanes = lanes_at(memory.ctypes.data, room, K)
@@ -259,8 +259,8 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
                         ),
                     )
                     status[n] = EXACT
-                    if log_likelihood[n] == -np.inf:
-                        used, status[n] = 0, IMPOSSIBLE
+                    if not log_likelihood[n] > -np.inf:
+                        used, status[n], log_likelihood[n] = 0, IMPOSSIBLE, -np.inf
                 else:
                     used, status[n], log_likelihood[n] = 0, UNDECIDED, 0.0
                 for j in range(offsets[n] + used * K, offsets[n + 1]):

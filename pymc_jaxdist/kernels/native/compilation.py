@@ -1,11 +1,13 @@
 """How Numba compiles functions that only other compiled functions call."""
 
 import ctypes
+import traceback
 import zlib
+from _thread import interrupt_main
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from threading import RLock
+from threading import RLock, Timer
 from typing import Any, TypeVar
 
 from llvmlite.binding import add_symbol
@@ -21,9 +23,13 @@ __all__ = [
     "compiled_to_keep",
     "fingerprint",
     "inlined",
+    "uninterrupted",
 ]
 
 F = TypeVar("F", bound=Callable)
+T = TypeVar("T")
+# Seconds, longer than the compiled code that comes after Python was called.
+MOMENT = 0.1
 
 # Without the entrances from Python and C, which take longer to compile than the function.
 _internal = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -76,6 +82,24 @@ def called_by_symbol(symbol: str, signature: str, address: int) -> types.Externa
     return _CalledBySymbol(symbol, signature)
 
 
+def uninterrupted(function: Callable[[], T]) -> T:
+    """Call a function for compiled code, through which no exception can pass.
+
+    After an interrupt the function is called again, and the interrupt comes a moment later, when
+    compiled code has ended.
+    """
+    interrupted = False
+    while True:
+        try:
+            result = function()
+        except KeyboardInterrupt:
+            interrupted = True
+            continue
+        if interrupted:
+            Timer(MOMENT, interrupt_main).start()
+        return result
+
+
 @cache
 def fingerprint() -> int:
     """Give a number that changes with the source of what is compiled here.
@@ -126,13 +150,17 @@ def compiled_on_demand(symbol: str, compiled: Callable[[], Any]) -> types.Extern
     Returns
     -------
     numba.types.ExternalFunction
-        Without arguments, it returns the address; 0 after an error, which is printed.
+        Without arguments, it returns the address, which is 0 after an error; that is printed.
     """
 
     @ctypes.CFUNCTYPE(ctypes.c_int64)
     def address() -> int:
-        with _on_demand:
-            return int(compiled().address)
+        try:
+            with _on_demand:
+                return int(uninterrupted(compiled).address)
+        except BaseException:
+            traceback.print_exc()
+            return 0
 
     _kept_alive.append(address)
     where = ctypes.cast(address, ctypes.c_void_p).value or 0
