@@ -6,6 +6,7 @@ JAX is first used, and tests that need several of them must find JAX untouched.
 
 import gc
 import os
+import signal
 import sys
 
 import matplotlib
@@ -41,3 +42,14 @@ def release_compiled_functions():
     if jax is not None:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def interrupts_arrive():
+    """Let an interrupt raise `KeyboardInterrupt`, also where tests run side by side.
+
+    Their workers ignore interrupts, which the process that started them is to receive.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -7,7 +7,6 @@ proportional to their number.
 """
 
 import numpy as np
-from scipy.linalg import cholesky_banded, solve_banded
 
 __all__ = ["draw_missing_values", "have_a_distribution"]
 
@@ -123,6 +122,9 @@ def draw_missing_values(
 
 def _draw(precision: np.ndarray, linear: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Solve Q x = b for the mean and add L'^-1 z, with Q = L L' and z standard normal."""
+    # Half of what the package takes to import.
+    from scipy.linalg import cholesky_banded, solve_banded
+
     lower = cholesky_banded(precision, lower=True)
     bandwidth = len(lower) - 1
     upper = np.zeros_like(lower)

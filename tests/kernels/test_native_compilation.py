@@ -56,7 +56,7 @@ def test_a_function_that_cannot_be_compiled_gives_nan_and_says_why(capsys):
     assert "MemoryError: no room for code" in capsys.readouterr().err
 
 
-def test_an_interrupt_waits_for_compiled_code():
+def test_an_interrupt_waits_for_compiled_code(interrupts_arrive):
     calls = []
 
     def interrupted_twice():

@@ -220,7 +220,7 @@ def test_impossible_evaluations_are_counted(compiled):
     assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 1}
 
 
-def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch):
+def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch, interrupts_arrive):
     perform, asked = LogDensity.perform, []
 
     def interrupted(*arguments):
