@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import numpy as np
 from pytensor.compile.io import In
@@ -23,6 +24,7 @@ __all__ = ["numba_of_graph"]
 # kept on disk.
 NAME = "numba_funcified_fgraph_or_op"
 NAME_AT_ADDRESSES = "numba_funcified_fgraph_at_addresses"
+SIGNATURE = "int64(int64)"
 
 
 def numba_of_graph(
@@ -52,6 +54,7 @@ def numba_of_graph(
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 
     from pymc_jaxdist.kernels.native.addresses import in_use
+    from pymc_jaxdist.kernels.native.compilation import called_by_symbol
 
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
     get_mode("NUMBA").optimizer.rewrite(graph)
@@ -65,19 +68,22 @@ def numba_of_graph(
     # The same in each process if Numba can keep it.
     identity = int(_hash(f"{key or uuid4()} {at_addresses}")[:15], 16)
     source = _source(node, identity, shaped_like)
+    compiled_graph = _graph_at_addresses(native, node, at_addresses, identity, key is not None)
     graph_or_op = compile_numba_function_src(
         source,
         NAME,
         {
             "empty": np.empty,
-            "graph": _graph_at_addresses(native, node, at_addresses, identity, key is not None),
+            "graph": called_by_symbol(
+                f"pymc_jaxdist_graph_{identity}", SIGNATURE, compiled_graph.address
+            ),
             "in_use": in_use,
             "int64": np.int64,
             "perform": function_of_addresses(),
         },
     )
-    # Whoever holds the function holds what it performs.
-    graph_or_op.performed = PerformedByAddress(op, node, identity)  # type: ignore[attr-defined]
+    # Whoever holds the function holds what it calls.
+    graph_or_op.calls = compiled_graph, PerformedByAddress(op, node, identity)  # type: ignore[attr-defined]
     return numba_njit(graph_or_op), None if key is None else _hash(f"{key} {source}")
 
 
@@ -138,8 +144,8 @@ def _source_at_addresses(node: Apply) -> str:
     return "\n    ".join([f"def {NAME_AT_ADDRESSES}(address):", *lines])
 
 
-# By identity. Numba never removes compiled code from memory, and code that calls it may be there.
-_at_addresses: dict[int, Any] = {}
+# By identity: those that are held. They hold the data of their models.
+_at_addresses: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def _graph_at_addresses(
@@ -152,17 +158,16 @@ def _graph_at_addresses(
 
     Returns
     -------
-    numba.types.ExternalFunction
+    numba cfunc
     """
     from numba import carray, cfunc
     from numba.np.numpy_support import from_dtype
     from pytensor.link.numba.cache import compile_numba_function_src
 
     from pymc_jaxdist.kernels.native.addresses import integers, pointer_to, write
-    from pymc_jaxdist.kernels.native.compilation import called_by_symbol
 
-    signature = "int64(int64)"
-    if identity not in _at_addresses:
+    compiled = _at_addresses.get(identity)
+    if compiled is None:
         kinds = {x.type.dtype for x in _moving(node)}
         function = compile_numba_function_src(
             source,
@@ -178,9 +183,9 @@ def _graph_at_addresses(
             },
             cache_key=f"{identity}_{config.numba__fastmath}" if may_be_kept else None,
         )
-        _at_addresses[identity] = cfunc(signature, nopython=True, cache=may_be_kept)(function)
-    address = _at_addresses[identity].address
-    return called_by_symbol(f"pymc_jaxdist_graph_{identity}", signature, address)
+        compiled = cfunc(SIGNATURE, nopython=True, cache=may_be_kept)(function)
+        _at_addresses[identity] = compiled
+    return compiled
 
 
 def _moving(node: Apply) -> list[Variable]:

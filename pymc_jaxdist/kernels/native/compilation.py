@@ -1,4 +1,4 @@
-"""How Numba compiles functions that only other compiled functions call."""
+"""How Numba compiles functions that compiled functions call, and how these call Python."""
 
 import ctypes
 import traceback
