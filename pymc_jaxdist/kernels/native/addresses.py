@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 
-__all__ = ["address", "call", "floats", "in_use", "integers", "pointer_to", "write"]
+__all__ = ["address", "asked_once", "call", "floats", "in_use", "integers", "pointer_to", "write"]
 
 
 def pointer_to(number_type):
@@ -70,6 +70,26 @@ def call(typing_context, function, arguments):
         return builder.load(result)
 
     return types.float64(types.int64, arguments), generate
+
+
+@intrinsic
+def asked_once(typing_context, function):
+    """Give what a function without arguments returned the first time that it was not 0.
+
+    A function in Python costs a thread of XLA tens of microseconds.
+    """
+
+    def generate(context, builder, signature, arguments):
+        word = context.get_value_type(types.int64)
+        kept = cgutils.add_global_variable(builder.module, word, f"{function.symbol}_answer")
+        kept.linkage, kept.initializer = "internal", word(0)
+        with builder.if_then(cgutils.is_null(builder, builder.load(kept))):
+            kind = ir.FunctionType(word, [])
+            asked = cgutils.get_or_insert_function(builder.module, kind, function.symbol)
+            builder.store(builder.call(asked, []), kept)
+        return builder.load(kept)
+
+    return types.int64(function), generate
 
 
 @called_from_compiled

@@ -11,7 +11,14 @@ import numpy as np
 from numba import types
 
 from pymc_jaxdist.kernels.native import foreign_function as ffi
-from pymc_jaxdist.kernels.native.addresses import address, call, floats, in_use, integers
+from pymc_jaxdist.kernels.native.addresses import (
+    address,
+    asked_once,
+    call,
+    floats,
+    in_use,
+    integers,
+)
 from pymc_jaxdist.kernels.native.compilation import (
     called_by_symbol,
     called_from_compiled,
@@ -157,7 +164,7 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
         room = T // LANES + LANES if stretches else T
         memory, products_memory = np.empty(size_of_lanes(room, K)), np.empty(square * LANES)
         lanes, sums = lanes_at(memory.ctypes.data, room, K), floats(products_memory.ctypes.data)
-        valid_matrices, extended = 0, 0
+        valid_matrices = 0
         if not own_matrix:
             valid_matrices = _leading_valid(transition_matrix, matrices, square)
         for begin in range(0, N, 1 if few else LANES):
@@ -166,7 +173,7 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
                 n = order[begin]
                 matrix = n * square if own_matrix else 0
                 trusted = call(
-                    stretches_address(),
+                    asked_once(stretches_address),
                     (
                         address(lanes.starts, 0),
                         room,
@@ -206,7 +213,7 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
                 add_pairs(lanes, steps, K, pairs)
             if stretches:
                 call(
-                    join_stretches_address(),
+                    asked_once(join_stretches_address),
                     (
                         address(lanes.starts, 0),
                         room,
@@ -243,10 +250,8 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
                         _copy_out(lanes.filtered, i, used * K, before, offsets[n])
                         _copy_out(lanes.emission, i, used * K, evidence, offsets[n])
                 elif constant:
-                    if extended == 0:
-                        extended = extended_posterior_address()
                     log_likelihood[n] = call(
-                        extended,
+                        asked_once(extended_posterior_address),
                         (
                             address(log_likelihoods, offsets[n]),
                             address(initial_probs, row),
