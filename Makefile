@@ -1,5 +1,5 @@
 # make demo    install into .venv and fit the earthquakes model; writes earthquakes.png
-# make test    install what the tests need and run them
+# make test    install what the tests need and run them, but for the slow ones
 # PYTHON=python3.13 make test    the same with another Python, in an environment of its own
 
 PYTHON ?= python3
@@ -11,19 +11,21 @@ VENV := .venv-$(shell $(or $(INTERPRETER),false) -c 'import sys; print("python%d
 endif
 BIN := $(VENV)/bin
 
-# Passed on to pytest: make test PYTEST_ARGS="-m 'not slow' tests/ops"
+# Passed on to pytest: make test PYTEST_ARGS=tests/ops
 PYTEST_ARGS ?=
 # Passed on to the scoreboard: make scoreboard SCOREBOARD_ARGS="--only gradient"
 SCOREBOARD_ARGS ?=
 # Test files run side by side; each worker needs up to 2 GB of memory.
 PYTEST_WORKERS ?= 2
+# In the order of the files: sorted by how many tests they hold, those with one long test come last.
+PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types bench scoreboard clean
+.PHONY: help demo test test-slow coverage lint types bench scoreboard clean
 
 help:
 	@echo "make demo    fit a hidden Markov model to the earthquake counts and draw it"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests          make test-slow  run those that sample or compile for long"
 	@echo "make lint    check style        make types    check types"
 	@echo "make coverage     run the tests and list the lines that none of them reaches"
 	@echo "make bench   run the benchmarks make clean    remove environments and caches"
@@ -34,7 +36,10 @@ demo: $(VENV)/.installed-plots
 	@$(BIN)/python examples/earthquakes.py
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-test
+	@$(PYTEST) -m slow $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-test
 	@rm -f .coverage .coverage.*

@@ -17,8 +17,9 @@ matplotlib.use("Agg")
 
 # A first call compiles, which takes longer than any sensible deadline per example.
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("dev", max_examples=50, **COMMON)
-settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **COMMON)
+settings.register_profile("dev", max_examples=25, **COMMON)
+settings.register_profile("ci", max_examples=25, derandomize=True, print_blob=True, **COMMON)
+settings.register_profile("thorough", max_examples=200, print_blob=True, **COMMON)
 # Which lines run does not depend on how many examples there are.
 settings.register_profile("coverage", max_examples=4, derandomize=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -14,6 +14,7 @@ DRAWS = 20_000
 REVEALED = pm.Categorical.dist(p=np.eye(2))  # an observation is the state
 
 
+@pytest.mark.slow
 def test_frequencies_of_whole_paths_are_their_probabilities():
     """With emissions that reveal the state every path has a frequency and a log-density."""
     hmm = pmj.MarginalHMM.dist(REVEALED, MATRIX, START, steps=3)
@@ -38,6 +39,7 @@ def test_sequences_with_parameters_of_their_own():
     assert evaluate(hmm).tolist() == [[0, 0, 0, 0], [1, 0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_the_first_state_is_stationary_by_default():
     hmm = pmj.MarginalHMM.dist(REVEALED, MATRIX, steps=3)
     draws = pm.draw(hmm, draws=DRAWS, random_seed=2)

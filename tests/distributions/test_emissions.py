@@ -15,6 +15,7 @@ from pymc_jaxdist.distributions.emission import EmissionDistribution
 from tests.distributions.compiled import FAST, evaluate, logp_of, wide_constants
 from tests.reference import hidden_markov as reference
 from tests.reference.differences import central_difference
+from tests.slow_cases import slow_except
 
 # How PyMC 5 itself draws from a hurdle distribution.
 pytestmark = pytest.mark.filterwarnings("ignore:Scan return signature:DeprecationWarning")
@@ -139,7 +140,20 @@ def symbols(values):
     return [pt.tensor(shape=value.shape, dtype="float64") for value in values]
 
 
-@pytest.fixture(params=EMISSIONS)
+@pytest.fixture(
+    params=slow_except(
+        EMISSIONS,
+        "Normal",
+        "Poisson",
+        "Categorical",
+        "ZeroInflatedPoisson",
+        "Censored",
+        "Mixture of two families",
+        "MvNormal",
+        "regression",
+        "a JAX function",
+    )
+)
 def case(request):
     values, build, data = EMISSIONS[request.param]
     return values, build, np.asarray(data) + 0  # booleans become integers

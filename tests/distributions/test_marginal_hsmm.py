@@ -223,6 +223,7 @@ def test_the_first_state_comes_from_the_initial_probabilities():
     assert_allclose(np.bincount(first) / 4000, START, atol=0.03)
 
 
+@pytest.mark.slow
 def test_in_a_model():
     y = np.random.default_rng(6).poisson(4.0, size=(3, 12)).astype(float)
     y[1, 4] = np.nan

@@ -446,6 +446,7 @@ def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times
     assert_allclose(predicted["y_solution"], exact, rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_hessian():
     model = unknown_start("forward", "tsit5")
     point = {k: np.array(v) for k, v in model.initial_point().items()}

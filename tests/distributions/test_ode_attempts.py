@@ -45,6 +45,7 @@ def model_of(sensitivity):
     return inputs, [logp, *pt.grad(logp.sum(), inputs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sensitivity", ["forward", "reverse"])
 @pytest.mark.parametrize("mode", ["C", "Numba"])
 def test_as_in_one_program(sensitivity, mode, monkeypatch):
@@ -73,6 +74,7 @@ def test_as_in_one_program(sensitivity, mode, monkeypatch):
             assert len(programs) <= 1
 
 
+@pytest.mark.slow
 def test_the_trajectory_too():
     rate = pt.dvector("rate")
     states = pmj.ode_solution(

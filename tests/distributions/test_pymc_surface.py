@@ -158,6 +158,7 @@ def test_minibatch_scales_the_likelihood():
     assert np.isfinite(fit.hist).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_mc", [1, 3])
 def test_variational_inference(model, n_mc):
     with model:
@@ -188,6 +189,7 @@ def test_samplers_without_gradients(model, step):
     assert np.isfinite(idata["posterior"]["mu"].values).all()
 
 
+@pytest.mark.slow
 def test_the_series_itself_can_be_sampled():
     with pm.Model() as model:
         pmj.MarginalHMM("x", pm.Normal.dist([-2.0, 2.0], 1.0), MATRIX, steps=3)
@@ -219,6 +221,7 @@ def test_a_pickled_model_has_the_same_log_density(model):
     assert_allclose(logp_at_start(copied), logp_at_start(model), rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_hessian(model):
     point = model.initial_point()
     hessian = model.compile_fn(model.d2logp(negate_output=False), mode=FAST)(point)

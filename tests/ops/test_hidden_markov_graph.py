@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity
 from tests.reference import hidden_markov as reference
+from tests.slow_cases import slow_except
 
 RNG = np.random.default_rng(20261122)
 
@@ -118,7 +119,9 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", slow_except(SHAPES, "missing", "lengths and known states", "varying in time")
+)
 def test_every_shape(name, python_calls):
     assert_same_without_python(SHAPES[name](), python_calls)
 
@@ -152,7 +155,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_except(CASES, "Poisson, missing"))
 def test_every_kind_of_emission(name, python_calls):
     emission, y = CASES[name]
     assert_same_without_python(hidden_markov(y, emission, [RATES]), python_calls)

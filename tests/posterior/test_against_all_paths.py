@@ -1,6 +1,7 @@
 """Everything after sampling, of random models, against a list of every path of the states."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
 from scipy import stats
@@ -8,6 +9,8 @@ from scipy import stats
 import pymc_jaxdist as pmj
 from tests.posterior.random_models import AUTOREGRESSIVE, HIDDEN_MARKOV, SEMI_MARKOV, problems
 from tests.reference import all_paths
+
+pytestmark = pytest.mark.slow
 
 CASES = HIDDEN_MARKOV + SEMI_MARKOV
 N_PATHS = 3000

@@ -88,6 +88,7 @@ def test_imputations_fill_the_gaps_only(model, idata):
     assert np.isnan(complete[..., 1, 3]).all()
 
 
+@pytest.mark.slow
 def test_imputations_have_the_mixture_of_the_smoothed_states():
     with pm.Model() as model:
         rate = pm.Exponential("rate", 1.0, shape=2)
@@ -143,6 +144,7 @@ def test_pseudo_residuals_are_normal_quantiles_of_the_forecast(model, idata):
     assert np.isnan(residuals.values[:, :, 1, 3]).all()
 
 
+@pytest.mark.slow
 def test_pseudo_residuals_of_counts_from_the_model_are_standard_normal():
     rates = np.array([2.0, 15.0])
     hmm = pmj.MarginalHMM.dist(pm.Poisson.dist(rates), MATRIX, steps=3000)

@@ -32,6 +32,7 @@ def three_sites():
     return y
 
 
+@pytest.mark.slow
 def test_a_start_is_near_the_states_that_made_the_data(three_sites):
     with pm.Model() as model:
         log_level = pm.Normal("log_level", np.zeros(3), 3.0, transform=ordered, initval=[-1, 0, 1])
@@ -107,6 +108,7 @@ def test_states_that_no_path_can_take_say_so():
         pmj.initial_values("y", model=model)
 
 
+@pytest.mark.slow
 def test_clusters_longer_than_the_longest_stay_give_way_to_shorter_stays():
     rng = np.random.default_rng(4)
     levels, path = np.array([0.0, 5.0]), np.repeat([0, 1, 0, 1, 0, 1], [4, 12, 3, 5, 9, 2])
@@ -129,6 +131,7 @@ def test_clusters_longer_than_the_longest_stay_give_way_to_shorter_stays():
     assert np.isfinite(sum(model.point_logps(_transformed(model, start)).values()))
 
 
+@pytest.mark.slow
 def test_the_closest_path_departs_as_little_as_can_be():
     """Against a list of all paths of stays of at most two."""
     with pm.Model() as model:

@@ -92,6 +92,7 @@ def test_laplace_draws_as_in_the_documentation(model):
     assert (np.abs(curve.mean(0) - X @ MEAN) < 4 * sd / np.sqrt(1000)).all()
 
 
+@pytest.mark.slow
 def test_variational_inference(model):
     with model, interpreted():
         fit = pm.fit(

@@ -63,6 +63,7 @@ def model():
     return model
 
 
+@pytest.mark.slow
 def test_same_log_density_as_random_flax_module(model):
     logp = model.compile_fn(model.logp(), mode=FAST)
     for seed in range(3):

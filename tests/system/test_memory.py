@@ -35,6 +35,7 @@ def cache_sizes():
     }
 
 
+@pytest.mark.slow
 def test_a_model_that_is_rebuilt_again_and_again_is_compiled_once():
     def rebuild():
         function, start = compiled_function(small_model(), mode="FAST_COMPILE")
@@ -62,6 +63,7 @@ def resident_memory():
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux and glibc")
 def test_evaluations_leave_nothing_behind():
     function, start = compiled_function(small_model())

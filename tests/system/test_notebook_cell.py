@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 from pymc.blocking import DictToArrayBijection
 
 from pymc_jaxdist.ops import LogDensity
@@ -96,6 +97,7 @@ def repeat_the_cell(times):
     return after - before + new_entries, (resident_memory() - memory) / MEGABYTE
 
 
+@pytest.mark.slow
 def test_a_cell_that_runs_again_and_again_leaves_nothing_behind():
     """A dozen times; `make scoreboard` does it fifty times."""
     traces, grown = repeat_the_cell(12)

@@ -12,6 +12,7 @@ from pytensor.compile.mode import Mode, get_mode
 
 from pymc_jaxdist.ops import LogDensity, log_density
 from pymc_jaxdist.ops.packed_call import PackedCall
+from tests.slow_cases import slow_except
 from tests.system.small_model import small_model
 
 MODES = {"C": Mode(linker="cvm", optimizer="fast_run"), "Numba": get_mode("NUMBA")}
@@ -75,7 +76,7 @@ def test_the_counters_count():
     assert calls == {"Op": 2, "kernel": 2}
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(scope="module", params=slow_except(MODES, "C"))
 def value_and_gradient(model, request):
     """The function that the NUTS of pm.sample evaluates, as PyMC itself compiles it."""
     step = pm.NUTS(model=model, compile_kwargs={"mode": MODES[request.param]})
