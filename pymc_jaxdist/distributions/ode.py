@@ -137,13 +137,13 @@ class ODEObserved:
     def __new__(
         cls,
         name: str,
-        vector_field: Callable,
+        vector_field: Callable[..., Any],
         *,
         params: Any,
         y0: Any,
         times: Any,
         t0: Any = 0.0,
-        likelihood: Callable,
+        likelihood: Callable[..., Any],
         observe: Any = None,
         rtol: float = 1e-6,
         atol: Any = 1e-12,
@@ -181,13 +181,13 @@ class ODEObserved:
     @classmethod
     def dist(
         cls,
-        vector_field: Callable,
+        vector_field: Callable[..., Any],
         *,
         params: Any,
         y0: Any,
         times: Any,
         t0: Any = 0.0,
-        likelihood: Callable,
+        likelihood: Callable[..., Any],
         observe: Any = None,
         rtol: float = 1e-6,
         atol: Any = 1e-12,
@@ -236,7 +236,7 @@ class ODEObserved:
 
 
 def ode_solution(
-    vector_field: Callable,
+    vector_field: Callable[..., Any],
     *,
     params: Any,
     y0: Any,
@@ -297,8 +297,8 @@ def ode_solution(
 
 def _prepare(
     where: str,
-    vector_field: Callable,
-    likelihood: Callable,
+    vector_field: Callable[..., Any],
+    likelihood: Callable[..., Any],
     observed: TensorVariable | None,
     shape: Any,
     **arguments: Any,
@@ -343,8 +343,8 @@ def _prepare(
 
 def _with_subjects(
     where: str,
-    vector_field: Callable,
-    likelihood: Callable,
+    vector_field: Callable[..., Any],
+    likelihood: Callable[..., Any],
     told: tuple[int | None, ...] | None,
     arguments: dict[str, Any],
 ) -> tuple[PreparedEquation, CutLikelihood]:
@@ -353,7 +353,7 @@ def _with_subjects(
     Then parameters with a value per subject only fit the vector field once there are subjects.
     """
 
-    def attempt(batch_shape: tuple[int | None, ...] | None) -> tuple:
+    def attempt(batch_shape: tuple[int | None, ...] | None) -> tuple[Any, ...]:
         prepared = prepare_equation(where, vector_field, batch_shape=batch_shape, **arguments)
         return prepared, _cut(where, likelihood, prepared)
 
@@ -377,7 +377,7 @@ def _static(length: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def _cut(where: str, likelihood: Callable, prepared: PreparedEquation) -> CutLikelihood:
+def _cut(where: str, likelihood: Callable[..., Any], prepared: PreparedEquation) -> CutLikelihood:
     lengths = [1 if n == 1 else None for n in prepared.batch_shape]
     seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
     return CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
@@ -389,11 +389,11 @@ def _n_dims(cut: CutLikelihood) -> int:
     return dims + cut.likelihood.several
 
 
-def _implied_shape(where: str, prepared: PreparedEquation, cut: CutLikelihood) -> tuple:
+def _implied_shape(where: str, prepared: PreparedEquation, cut: CutLikelihood) -> tuple[Any, ...]:
     n_batch = len(prepared.batch_shape)
     n_times = prepared.arguments[2].shape[-1]
     first = cut.likelihood.emissions[0]
-    trailing: tuple = (*first.batch_shape, *first.event_shape)[n_batch + 1 :]
+    trailing: tuple[Any, ...] = (*first.batch_shape, *first.event_shape)[n_batch + 1 :]
     if cut.likelihood.several:
         trailing = (len(cut.likelihood.emissions),)
     if None in prepared.batch_shape or None in trailing:

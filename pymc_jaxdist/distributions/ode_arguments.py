@@ -52,7 +52,7 @@ class PreparedEquation(NamedTuple):
 
 def prepare_equation(
     where: str,
-    vector_field: Callable,
+    vector_field: Callable[..., Any],
     *,
     params: Any,
     y0: Any,

@@ -260,7 +260,9 @@ def check_fields(
         return _try(where, equation, "observe", t, y, arrays)
 
 
-def _try(where: str, equation: Equation, name: str, t: Any, y: Any, arrays: list) -> tuple:
+def _try(
+    where: str, equation: Equation, name: str, t: Any, y: Any, arrays: list[Any]
+) -> tuple[Any, ...]:
     function = getattr(equation, name)
     try:
         return jax.eval_shape(

@@ -193,7 +193,7 @@ class CutLikelihood(NamedTuple):
         return cls(likelihood, list(parameters))
 
 
-def _call(where: str, function: Callable, argument: Any) -> Any:
+def _call(where: str, function: Callable[..., Any], argument: Any) -> Any:
     try:
         return function(argument)
     except Exception as error:

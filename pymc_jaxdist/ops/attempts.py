@@ -1,7 +1,8 @@
 """Kernels that are tried in two ways: the second is compiled when some unit first needs it.
 
 Where PyTensor calls a kernel from the host, the call is in two programs. A model whose equations
-are not stiff never waits for the compiler to be done with a method for stiff ones.
+are not stiff never waits for the compiler to be done with a method for stiff ones, nor one whose
+equations are plainly stiff for the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,21 @@ from pymc_jaxdist.ops.packed_call import packed_call
 __all__ = ["CallInAttempts", "TwoAttempts", "is_in_two_attempts"]
 
 
+_Call = Callable[[Sequence[Any]], list[np.ndarray]]
+
+
 class TwoAttempts(Protocol):
     """What a kernel offers that can be computed in two attempts, besides in one call."""
 
     @property
     def in_two_attempts(self) -> bool:
         """Whether it has two."""
+
+    def foreseen(self, *inputs: jax.Array) -> jax.Array:
+        """Return NaN for units that the first attempt would leave undecided at once, else 0.
+
+        An array like the kernel's result, of a program that costs little to compile.
+        """
 
     def first_attempt(self, *inputs: jax.Array) -> jax.Array:
         """Return what the kernel returns, NaN for units that are left to the second attempt."""
@@ -66,11 +76,15 @@ class CallInAttempts:
         on_device: Mapping[int, jax.Array],
         in_one_piece: bool | None,
     ) -> None:
-        first = _first_attempt(kernel, differentiable, wrt)
         stay = tuple(on_device)
-        self._first = packed_call(first, shapes, dtypes, stay, in_one_piece).bind(on_device)
 
-        def second(value: np.ndarray) -> Callable[[Sequence[Any]], list[np.ndarray]]:
+        def without_result(function: Callable[..., Any], in_one_piece: bool | None) -> _Call:
+            return packed_call(function, shapes, dtypes, stay, in_one_piece).bind(on_device)
+
+        def first() -> _Call:
+            return without_result(_first_attempt(kernel, differentiable, wrt), in_one_piece)
+
+        def second(value: np.ndarray) -> _Call:
             # The result of the first attempt comes before the other inputs.
             return packed_call(
                 _second_attempt(kernel, differentiable, wrt),
@@ -80,21 +94,38 @@ class CallInAttempts:
                 in_one_piece,
             ).bind({i + 1: x for i, x in on_device.items()})
 
+        self._foresee = without_result(_foreseen(kernel), False)
+        self._compile_first = first
         self._compile_second = second
-        self._second: Callable[[Sequence[Any]], list[np.ndarray]] | None = None
+        self._first: _Call | None = None
+        self._second: _Call | None = None
 
     def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Return the log-densities and their gradients, as NumPy arrays that nobody else holds."""
+        if self._first is None:
+            (foreseen,) = self._foresee(inputs)
+            if foreseen.size and np.isnan(foreseen).all():
+                return self._try_again(foreseen, inputs)
+            self._first = self._compile_first()
         *results, undecided = self._first(inputs)
         if not undecided:
             return results
         value, *gradients = results
-        if self._second is None:
-            self._second = self._compile_second(value)
-        value, *more = self._second([value, *inputs])
+        value, *more = self._try_again(value, inputs)
         for gradient, rest in zip(gradients, more, strict=True):
             np.add(gradient, rest, out=gradient)
         return [value, *gradients]
+
+    def _try_again(self, value: np.ndarray, inputs: Sequence[Any]) -> list[np.ndarray]:
+        if self._second is None:
+            self._second = self._compile_second(value)
+        return self._second([value, *inputs])
+
+
+@lru_cache(maxsize=CACHED_FUNCTIONS)
+def _foreseen(kernel: TwoAttempts) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return ``(*inputs) -> (foreseen,)``."""
+    return jax.jit(lambda *inputs: (kernel.foreseen(*inputs),))
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

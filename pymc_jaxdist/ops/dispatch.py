@@ -29,7 +29,7 @@ __all__ = ["VectorizedKernel"]
 @jax_funcify.register(LogDensity)
 @jax_funcify.register(LogDensityPullback)
 @jax_funcify.register(LogDensityHessianProduct)
-def jax_log_density(op: Any, node: Apply | None = None, **kwargs: Any) -> Callable:
+def jax_log_density(op: Any, node: Apply | None = None, **kwargs: Any) -> Callable[..., Any]:
     """Inline the kernel into the surrounding JAX function, which may differentiate it."""
     require_double_precision()
     compiled = op.compiled
@@ -43,7 +43,7 @@ def jax_log_density(op: Any, node: Apply | None = None, **kwargs: Any) -> Callab
 
 @numba_funcify.register(LogDensityPullback)
 @numba_funcify.register(LogDensityHessianProduct)
-def numba_kernel(op: Any, node: Apply, **kwargs: Any) -> Callable:
+def numba_kernel(op: Any, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Call the compiled kernel from Numba."""
     return numba_object_mode(op, node, **kwargs)
 

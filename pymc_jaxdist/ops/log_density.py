@@ -106,7 +106,9 @@ class LogDensity(KernelOp):
         outputs += [variables[i].type.clone(dtype="float64")() for i in self.wrt]
         return Apply(self, variables, outputs)
 
-    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+    def output_shapes(
+        self, node: Apply, input_shapes: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         return [
             tuple(input_shapes[0][: self.batch_ndim]),
             *(tuple(input_shapes[i]) for i in self.wrt),
@@ -174,7 +176,9 @@ class LogDensityPullback(KernelOp):
         variables = [in_double_precision(x) for x in inputs]
         return Apply(self, variables, [variables[i].type() for i in self.differentiable])
 
-    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+    def output_shapes(
+        self, node: Apply, input_shapes: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         return [tuple(input_shapes[i]) for i in self.differentiable]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -224,7 +228,9 @@ class LogDensityHessianProduct(KernelOp):
         variables = [in_double_precision(x) for x in inputs]
         return Apply(self, variables, [variables[i].type() for i in self.differentiable])
 
-    def output_shapes(self, node: Apply, input_shapes: Sequence[tuple]) -> list[tuple]:
+    def output_shapes(
+        self, node: Apply, input_shapes: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         return [tuple(input_shapes[i]) for i in self.differentiable]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:

@@ -280,14 +280,14 @@ def _advice(
 
 @lru_cache(maxsize=64)
 def _how_it_went(equation: Equation) -> Any:
-    def of_one_draw(arguments: tuple) -> tuple:
+    def of_one_draw(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         solution = equation.trajectory(*arguments).solution
         subjects = equation.batch_shape(arguments)
         status = solution.status.reshape(subjects)
         return status, solution.accepted + solution.rejected, solution.stiffness
 
     @jax.jit
-    def of_all_draws(*arguments: jax.Array) -> tuple:
+    def of_all_draws(*arguments: jax.Array) -> tuple[Any, ...]:
         return jax.lax.map(of_one_draw, tuple(jnp.asarray(x) for x in arguments))
 
     return of_all_draws

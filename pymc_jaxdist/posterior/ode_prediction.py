@@ -84,14 +84,14 @@ def predict_ode(
     return xr.Dataset(arrays, {k: v for k, v in coords.items() if _fits(k, v, arrays)})
 
 
-def _fits(name: str, values: Any, arrays: dict) -> bool:
+def _fits(name: str, values: Any, arrays: dict[str, Any]) -> bool:
     lengths = [array.shape[dims.index(name)] for dims, array in arrays.values() if name in dims]
     return bool(lengths) and all(n == len(values) for n in lengths)
 
 
 @lru_cache(maxsize=64)
-def _solver(equation: Equation) -> Callable:
-    def of_one_draw(arguments: tuple) -> jax.Array:
+def _solver(equation: Equation) -> Callable[..., Any]:
+    def of_one_draw(arguments: tuple[Any, ...]) -> jax.Array:
         return equation.observed_trajectory(*arguments)[0]
 
     @jax.jit

@@ -71,7 +71,7 @@ def test_as_in_one_program(sensitivity, mode, monkeypatch):
         for mine, right in zip(found, expected, strict=True):
             assert_allclose(mine, right, rtol=1e-12, atol=1e-12)
         if name == "slow":
-            assert len(programs) <= 1
+            assert len(programs) <= 2  # the other is whether the first attempt is vain
 
 
 @pytest.mark.slow

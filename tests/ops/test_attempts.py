@@ -27,6 +27,9 @@ class Root:
     def __call__(self, y: jax.Array, x: jax.Array) -> jax.Array:
         return -jnp.sqrt(y * x)
 
+    def foreseen(self, y: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.where(y * x > 100.0, jnp.nan, 0.0)
+
     def first_attempt(self, y: jax.Array, x: jax.Array) -> jax.Array:
         possible, small = y * x > 0.0, y * x < 4.0
         root = -jnp.exp(0.5 * jnp.log(jnp.where(possible & small, y * x, 1.0)))
@@ -83,15 +86,29 @@ def test_the_second_program_waits_until_a_unit_needs_it(programs):
     y = np.array([1.0, 1.25, 1.5, 1.75, 2.25])  # a shape that no other test has compiled
     function = function_of(y=y)
     function(0.5)
-    assert len(programs) == 1
+    assert len(programs) == 2  # the first of them says that the first attempt is not vain
     value, gradient = function(2.0)
-    assert len(programs) == 2
+    assert len(programs) == 3
     assert_allclose(value, reference(y, 2.0)[0], rtol=1e-14)
     assert_allclose(gradient, reference(y, 2.0)[1], rtol=1e-14)
     for x in (0.5, 3.0, 0.25):
         function(x)
+    assert len(programs) == 3
+    assert [program.traces for program in programs] == [1, 1, 1]
+
+
+def test_the_first_program_waits_while_it_is_known_to_be_vain(programs):
+    y = np.array([101.0, 102.0, 103.0, 104.0])
+    function = function_of(y=y)
+    for x in (1.0, 2.0):
+        value, gradient = function(x)
+        assert_allclose(value, reference(y, x)[0], rtol=1e-14)
+        assert_allclose(gradient, reference(y, x)[1], rtol=1e-14)
     assert len(programs) == 2
-    assert [program.traces for program in programs] == [1, 1]
+    value, gradient = function(0.99)  # vain for some, not for all
+    assert len(programs) == 3
+    assert_allclose(value, reference(y, 0.99)[0], rtol=1e-14)
+    assert_allclose(gradient, reference(y, 0.99)[1], rtol=1e-14)
 
 
 def test_other_shapes(programs):

@@ -26,7 +26,7 @@ __all__ = [
     "uninterrupted",
 ]
 
-F = TypeVar("F", bound=Callable)
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 # Seconds, longer than the compiled code that comes after Python was called.
 MOMENT = 0.1
@@ -111,7 +111,7 @@ def fingerprint() -> int:
     return zlib.crc32(b"".join(path.read_bytes() for path in sources))
 
 
-def compiled_to_keep(function: Callable, signature: str) -> Any:
+def compiled_to_keep(function: Callable[..., Any], signature: str) -> Any:
     """Compile a function that has an address, and keep it on disk.
 
     Parameters

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -38,7 +39,9 @@ def _stochastic(numbers, rows, columns):
 
 
 @lru_cache
-def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant: bool) -> Callable:
+def compiled_gradients(
+    states: int, own_start: bool, own_matrix: bool, constant: bool
+) -> Callable[..., Any]:
     """Return log-likelihoods and the gradients of their sum as a function that Numba compiles.
 
     Parameters
@@ -126,5 +129,5 @@ def compiled_gradients(states: int, own_start: bool, own_matrix: bool, constant:
                         of_matrix[n if own_matrix else 0, 0, i, j] += pairs[n, 0, i, j]
         return log_likelihood, of_evidence, of_start, of_matrix
 
-    compiled: Callable = hidden_markov_gradients
+    compiled: Callable[..., Any] = hidden_markov_gradients
     return compiled

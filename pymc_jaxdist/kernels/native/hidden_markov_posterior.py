@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ def native_posterior(chain: Chain) -> Posterior:
         return _call(Chain(ll, start, matrix, chain.active))
 
     @compute.defjvp
-    def derivative(primals: tuple, tangents: tuple) -> tuple:
+    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         def twin(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Posterior:
             same = Chain(ll, start, matrix, chain.active)
             return settled_posterior(same) if same.static else scaled_posterior(same)

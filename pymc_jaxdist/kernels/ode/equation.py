@@ -21,7 +21,7 @@ from pymc_jaxdist.kernels.ode.layout import Argument, Layout, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE, solve_linear
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution
 from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
-from pymc_jaxdist.kernels.ode.solve import solve
+from pymc_jaxdist.kernels.ode.solve import first_method_is_vain, solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 
 __all__ = ["METHODS", "Attempt", "Equation", "Trajectory"]
@@ -53,6 +53,18 @@ class Attempt(NamedTuple):
     """
 
     active: jax.Array | None
+
+
+class _Prepared(NamedTuple):
+    """An equation's arguments as the integrators take them, for N subjects in a row.
+
+    ``order`` sorts the times of each; None if they are sorted.
+    """
+
+    inputs: Inputs
+    fixed: tuple[Any, ...]
+    layout: Layout
+    order: jax.Array | None
 
 
 class Trajectory(NamedTuple):
@@ -152,14 +164,34 @@ class Equation:
         attempt : Attempt, optional
             Which methods to try for which subjects; by default all for all.
         """
-        arrays = tuple(jnp.asarray(x) for x in arrays)
-        batch_shape = self.batch_shape(arrays)
-        n_subjects = int(np.prod(batch_shape))
-        flat = [
-            self._one_row_each(x, argument, batch_shape, n_subjects)
-            for x, argument in zip(arrays, self.arguments, strict=True)
-        ]
-        y0, t0, times, *leaves = flat
+        prepared = self._prepare(arrays)
+        solution = self._solve(prepared, attempt)
+        states = solution.states
+        if prepared.order is not None:
+            back = jnp.argsort(prepared.order, axis=-1)[..., None]
+            states = jnp.take_along_axis(states, back, axis=-2)
+        return Trajectory(states.reshape(*self.batch_shape(arrays), *states.shape[1:]), solution)
+
+    def first_method_is_vain(self, *arrays: jax.Array) -> jax.Array:
+        """Tell for which subjects ``(...)`` the first of several methods gives up at once."""
+        y0, t0, times, *leaves = self._in_a_row(arrays)
+        layout = Layout(leaves, self.arguments[3:])
+        theta, fixed = layout.pack(leaves, len(y0))
+        t_end = jnp.max(jnp.where(jnp.isnan(times), -jnp.inf, times), axis=-1)
+        vain = first_method_is_vain(
+            self._problem(layout),
+            self._methods(),
+            t0 - self.run_in,
+            t_end,
+            y0,
+            theta,
+            (None, *fixed),
+        )
+        return vain.reshape(self.batch_shape(arrays))
+
+    def _prepare(self, arrays: Sequence[jax.Array]) -> _Prepared:
+        y0, t0, times, *leaves = self._in_a_row(arrays)
+        n_subjects = len(y0)
         t0 = t0 - self.run_in
         layout = Layout(leaves, self.arguments[3:])
         theta, fixed = layout.pack(leaves, n_subjects)
@@ -175,28 +207,27 @@ class Equation:
         knots = jnp.take_along_axis(knots, knot_order, axis=-1)
         rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
-        solution = self._solve(inputs, (rank, *fixed), layout, attempt)
-        states = solution.states
-        if order is not None:
-            back = jnp.argsort(order, axis=-1)[..., None]
-            states = jnp.take_along_axis(states, back, axis=-2)
-        return Trajectory(states.reshape(*batch_shape, *states.shape[1:]), solution)
+        return _Prepared(inputs, (rank, *fixed), layout, order)
 
-    def _solve(
-        self, inputs: Inputs, fixed: tuple, layout: Layout, attempt: Attempt | None
-    ) -> Solution:
-        if isinstance(self.vector_field, LinearODE):
-            return solve_linear(_LinearField(self, layout), inputs, fixed)
-        problem = Problem(
-            field=_Field(self, layout),
+    def _problem(self, layout: Layout) -> Problem:
+        return Problem(
+            field=jax.jit(_Field(self, layout), inline=True),
             event=_Event(self, layout) if self.events else None,
             rtol=self.rtol,
             atol=self.atol,
             max_steps=self.max_steps,
         )
+
+    def _methods(self) -> tuple[Any, ...]:
+        return METHODS[self.solver] if isinstance(self.solver, str) else (self.solver,)
+
+    def _solve(self, prepared: _Prepared, attempt: Attempt | None) -> Solution:
+        inputs, fixed, layout, _ = prepared
+        if isinstance(self.vector_field, LinearODE):
+            return solve_linear(_LinearField(self, layout), inputs, fixed)
+        problem, methods = self._problem(layout), self._methods()
         if is_diffrax_solver(self.solver):
             return solve_with_diffrax(problem, self.solver, inputs, fixed)
-        methods = METHODS[self.solver] if isinstance(self.solver, str) else (self.solver,)
         reverse = self._in_reverse(inputs)
         if attempt is None:
             return solve(problem, methods, inputs, fixed, reverse)
@@ -240,35 +271,33 @@ class Equation:
             return states, solution
         if not callable(self.observe):
             return states[..., jnp.asarray(self.observe)], solution
-        arrays = tuple(jnp.asarray(x) for x in arrays)
-        batch_shape = self.batch_shape(arrays)
-        n_subjects = int(np.prod(batch_shape))
-        _, _, times, *leaves = (
-            self._one_row_each(x, argument, batch_shape, n_subjects)
-            for x, argument in zip(arrays, self.arguments, strict=True)
-        )
-        rows = states.reshape(n_subjects, *states.shape[-2:])
+        _, _, times, *leaves = self._in_a_row(arrays)
+        rows = states.reshape(len(times), *states.shape[-2:])
         seen = jax.vmap(
             lambda times, rows, leaves: jax.vmap(
                 lambda t, y: self.evaluate(self.observe, t, y, leaves)
             )(times, rows)
         )(times, rows, leaves)
-        return seen.reshape(*batch_shape, *seen.shape[1:]), solution
+        return seen.reshape(*self.batch_shape(arrays), *seen.shape[1:]), solution
 
     def batch_shape(self, arrays: Sequence[jax.Array]) -> tuple[int, ...]:
         """Return the lengths of the dimensions of subjects."""
         leading = [
-            x.shape[: self.batch_ndim]
+            np.shape(x)[: self.batch_ndim]
             for x, argument in zip(arrays, self.arguments, strict=True)
             if argument.batched
         ]
         return np.broadcast_shapes((1,) * self.batch_ndim, *leading)
 
-    def _one_row_each(
-        self, x: jax.Array, argument: Argument, batch_shape: tuple[int, ...], n_subjects: int
-    ) -> jax.Array:
-        core = x.shape[self.batch_ndim :] if argument.batched else x.shape
-        return jnp.broadcast_to(x, (*batch_shape, *core)).reshape(n_subjects, *core)
+    def _in_a_row(self, arrays: Sequence[jax.Array]) -> list[jax.Array]:
+        """Return each argument with one row for each subject."""
+        batch_shape = self.batch_shape(arrays)
+        n_subjects = int(np.prod(batch_shape))
+        rows = []
+        for x, argument in zip(map(jnp.asarray, arrays), self.arguments, strict=True):
+            core = x.shape[self.batch_ndim :] if argument.batched else x.shape
+            rows.append(jnp.broadcast_to(x, (*batch_shape, *core)).reshape(n_subjects, *core))
+        return rows
 
     def evaluate(
         self,
@@ -339,7 +368,7 @@ class _Event:
         leaves = self.layout.unpack(theta, rest)
         happens = (rank >= first) & (rank < following)
 
-        def jump(function: Callable, y: jax.Array) -> jax.Array:
+        def jump(function: Callable[..., Any], y: jax.Array) -> jax.Array:
             result = function(equation.as_user_state(y), equation.as_user_params(leaves))
             return equation.as_array(result, y.dtype)
 

@@ -78,7 +78,7 @@ def apply_events(
     happens: jax.Array,
     y: jax.Array,
     leaves: Sequence[jax.Array],
-    jump: Callable[[Callable, jax.Array], jax.Array],
+    jump: Callable[[Callable[..., Any], jax.Array], jax.Array],
 ) -> jax.Array:
     """Return the state of one subject after what happens.
 

@@ -17,6 +17,7 @@ from pymc_jaxdist.kernels.ode.rows import each_subject, put_row, subjects_last, 
 from pymc_jaxdist.kernels.ode.state import Record, State, Tangents
 from pymc_jaxdist.kernels.ode.step import Method
 from pymc_jaxdist.kernels.ode.step_size import error_norm, first_step_size, step_size_factor
+from pymc_jaxdist.kernels.ode.stiff_at_start import stiffness_at_start
 
 __all__ = ["Integration", "integrate"]
 
@@ -84,7 +85,7 @@ def integrate(
         Whether to give up when the method is limited by stability.
     """
     loop = _Loop(problem, method, inputs, fixed, directions, times_move)
-    state = loop.start(active, record or loop.blank_record(recorded_steps))
+    state = loop.start(active, record or loop.blank_record(recorded_steps), stop_if_stiff)
 
     def keep_going(state: State) -> jax.Array:
         return jnp.any(state.status == RUNNING)
@@ -146,7 +147,7 @@ class _Loop:
         y = jnp.zeros((steps, self.n_states, self.n_subjects), dtype=self.y0.dtype)
         return Record(number, number, y, knot, knot, index)
 
-    def start(self, active: jax.Array | None, record: Record | None) -> State:
+    def start(self, active: jax.Array | None, record: Record | None, stop_if_stiff: bool) -> State:
         """Return the state before the first step."""
         y0, t0, n = self.y0, self.t0, self.n_subjects
 
@@ -175,6 +176,14 @@ class _Loop:
         finite = jnp.all(jnp.isfinite(y0), axis=0) & jnp.all(jnp.isfinite(slope), axis=0)
         finite &= jnp.isfinite(t0) & jnp.isfinite(self.t_end)
         status = jnp.where(finite, status, int(Status.NOT_FINITE))
+        stiffness = jnp.zeros_like(t0)
+        if stop_if_stiff:
+            stiffness = stiffness_at_start(
+                self.problem, self.method, t0, self.t_end, y0, slope, self.theta, self.fixed
+            )
+            plainly = (status == RUNNING) & (stiffness > 1.0)
+            status = jnp.where(plainly, int(Status.STIFF), status)
+            stiffness = jnp.where(plainly, stiffness, 0.0)
         if active is not None:
             status = jnp.where(active, status, SUCCESS)
 
@@ -208,7 +217,7 @@ class _Loop:
             status=status,
             accepted=zeros,
             rejected=zeros,
-            stiffness=jnp.zeros_like(t0),
+            stiffness=stiffness,
             stiffness_count=zeros,
             tangents=tangents,
             record=record,
@@ -311,10 +320,10 @@ class _Loop:
             stop = jnp.minimum(stop, earlier)
         return stop, d_stop
 
-    def _step(self, state: State, h: jax.Array, d_h: jax.Array | None) -> tuple:
+    def _step(self, state: State, h: jax.Array, d_h: jax.Array | None) -> tuple[Any, ...]:
         """Take the step, with its derivatives if there are directions."""
 
-        def step(*arguments: Any) -> tuple:
+        def step(*arguments: Any) -> tuple[Any, ...]:
             return one_step(self.problem, self.method, self.n_knots > 0, *arguments)
 
         moving = (state.t, h, state.y, state.slope, self.theta)
@@ -326,13 +335,15 @@ class _Loop:
         tangents = state.tangents
         towards = (tangents.t, d_h, tangents.y, tangents.slope, self.directions.theta)
 
-        def with_tangents(moving: tuple, towards: tuple, others: tuple) -> tuple:
+        def with_tangents(
+            moving: tuple[Any, ...], towards: tuple[Any, ...], others: tuple[Any, ...]
+        ) -> tuple[Any, ...]:
             axes = tuple(None if x is None else 0 for x in towards)
             filled = tuple(
                 jnp.zeros_like(a) if x is None else x for a, x in zip(moving, towards, strict=True)
             )
 
-            def along(*direction: jax.Array) -> tuple:
+            def along(*direction: jax.Array) -> tuple[Any, ...]:
                 return jax.jvp(lambda *a: step(*a, *others), moving, direction, has_aux=True)
 
             result, tangent, aside = jax.vmap(along, in_axes=axes, out_axes=(None, 0, None))(

@@ -42,7 +42,7 @@ class Structure:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Structure) and self.treedef == other.treedef
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restore_structure, (self.unflatten(range(self.num_leaves)),)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,12 @@ class ODELogLikelihood:
     def in_two_attempts(self) -> bool:
         """Whether there are two methods."""
         return self.equation.n_methods > 1
+
+    def foreseen(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Return NaN for subjects that the first method gives up at once, 0 for others."""
+        event_ndim = self.emissions[0].event_ndim if len(self.emissions) == 1 else 1
+        shape = value.shape[: value.ndim - event_ndim]
+        return vain_as_nan(self.equation, arguments, shape, value.dtype)
 
     def first_attempt(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Evaluate by the first method; NaN for subjects for which another may help."""
@@ -153,6 +159,10 @@ class ODESolution:
         """Whether there are two methods."""
         return self.equation.n_methods > 1
 
+    def foreseen(self, template: jax.Array, *arguments: jax.Array) -> jax.Array:
+        """Return NaN for subjects that the first method gives up at once, 0 for others."""
+        return vain_as_nan(self.equation, arguments, template.shape, template.dtype)
+
     def first_attempt(self, template: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Solve by the first method; NaN for subjects for which another may help."""
         found, status = self._evaluate(template, arguments, Attempt(active=None))
@@ -174,6 +184,15 @@ class ODESolution:
 
     def __str__(self) -> str:
         return "ODE solution"
+
+
+def vain_as_nan(
+    equation: Equation, arguments: tuple[jax.Array, ...], shape: tuple[int, ...], dtype: Any
+) -> jax.Array:
+    """Return NaN where the first method would give up at once, 0 elsewhere; ``shape (..., T)``."""
+    vain = equation.first_method_is_vain(*arguments[: equation.n_arguments])
+    vain = vain.reshape(*vain.shape, *[1] * (len(shape) - vain.ndim))
+    return jnp.where(jnp.broadcast_to(vain, shape), jnp.nan, jnp.zeros((), dtype))
 
 
 def left_undecided(found: jax.Array, status: jax.Array) -> jax.Array:

@@ -43,7 +43,7 @@ class LinearODE:
         return slope if self.constant is None else slope + self.constant(params)
 
 
-def solve_linear(field: Callable, inputs: Inputs, fixed: Any) -> Solution:
+def solve_linear(field: Callable[..., Any], inputs: Inputs, fixed: Any) -> Solution:
     """Solve a linear system at all times.
 
     Parameters

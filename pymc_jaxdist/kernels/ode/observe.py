@@ -24,7 +24,7 @@ def observe(
     accepted: jax.Array,
     y: jax.Array,
     step: Step,
-    tangents: tuple | None,
+    tangents: tuple[Any, ...] | None,
 ) -> tuple[jax.Array, Any, jax.Array]:
     """Write down the solution at the wanted times that an accepted step has passed.
 
@@ -59,11 +59,11 @@ def observe(
     def at(time: jax.Array, t: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
         return method.interpolate((time - t) / h, h, y, step)
 
-    def passes(carry: tuple) -> jax.Array:
+    def passes(carry: tuple[Any, ...]) -> jax.Array:
         _, _, index = carry
         return accepted & (take_row(times, index) <= t1)
 
-    def write(carry: tuple) -> tuple:
+    def write(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         states, d_states, index = carry
         now = passes(carry)
         time = jnp.where(now, take_row(times, index), t1)
@@ -78,7 +78,7 @@ def observe(
                 d_time = jax.vmap(lambda rows: take_row(rows, inside))(d_times)
                 towards = (d_time, state.tangents.t, d_h, d_y, d_step)
 
-                def rates(arguments: tuple, towards: tuple) -> jax.Array:
+                def rates(arguments: tuple[Any, ...], towards: tuple[Any, ...]) -> jax.Array:
                     return jax.vmap(lambda d: jax.jvp(at, arguments, d)[1])(towards)
 
                 d_row = each_subject(rates)(arguments, towards)

@@ -107,6 +107,6 @@ class Problem:
     atol: float | tuple[float, ...] = 1e-12
     max_steps: int = 4096
 
-    def vector_field(self, segment: jax.Array, theta: jax.Array, fixed: Any) -> Callable:
+    def vector_field(self, segment: jax.Array, theta: jax.Array, fixed: Any) -> Callable[..., Any]:
         """Return the field as a function of ``(t, y)``."""
         return lambda t, y: self.field(t, segment, y, theta, fixed)

@@ -58,7 +58,7 @@ def pull_back(
     def each(function: Any) -> Any:
         return jax.vmap(function, in_axes=-1, out_axes=-1)
 
-    def turn(carry: tuple) -> tuple:
+    def turn(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         index, remaining, y_bar, theta_bar = carry
         here = jnp.maximum(index, 0)
         t, h, y = take(record.t, here), take(record.h, here), take(record.y, here)
@@ -79,17 +79,19 @@ def pull_back(
         moving = h > 0
         divisor = jnp.where(moving, h, 1.0)
 
-        def is_seen(gathering: tuple) -> jax.Array:
+        def is_seen(gathering: tuple[Any, ...]) -> jax.Array:
             return (index >= 0) & (gathering[0] > first_seen)
 
-        def gather(gathering: tuple) -> tuple:
+        def gather(gathering: tuple[Any, ...]) -> tuple[Any, ...]:
             remaining, bar = gathering
             now = is_seen(gathering)
             position = jnp.maximum(remaining - 1, 0)
             time = jnp.where(now, take(times, position), t)
             cotangent = jnp.where(now, take(seen, position), 0.0)
 
-            def one(u: jax.Array, h: jax.Array, blank: tuple, cotangent: jax.Array) -> tuple:
+            def one(
+                u: jax.Array, h: jax.Array, blank: tuple[Any, ...], cotangent: jax.Array
+            ) -> tuple[Any, ...]:
                 def at(end: tuple[jax.Array, Step]) -> jax.Array:
                     return method.interpolate(u, h, *end)
 
@@ -104,7 +106,9 @@ def pull_back(
         before, end = bar
         bar = (before, end._replace(y=end.y + y_bar))
 
-        def pull(y: jax.Array, theta: jax.Array, rest: tuple, bar: tuple) -> tuple:
+        def pull(
+            y: jax.Array, theta: jax.Array, rest: tuple[Any, ...], bar: tuple[Any, ...]
+        ) -> tuple[Any, ...]:
             return jax.vjp(lambda y, theta: step(y, theta, *rest), y, theta)[1](bar)
 
         y_new, theta_new = each(pull)(y, theta, rest, bar)

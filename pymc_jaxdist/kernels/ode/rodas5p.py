@@ -1,5 +1,6 @@
 """Rodas5P, a Rosenbrock method of order 5 for stiff problems."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,6 +136,7 @@ class Rodas5P:
     error_order = 5
     lands_on_observations = False
     fixed_size = None
+    stability_limit = math.inf
     reuses_slope = True
 
     def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:
@@ -207,7 +209,7 @@ def _stages_in_a_loop(
         filled = [[*row, *[0.0] * (n_stages - len(row))] for row in rows]
         return jnp.asarray(filled, dtype=y.dtype)
 
-    def stage(carry: tuple, row: tuple) -> tuple:
+    def stage(carry: tuple[Any, ...], row: tuple[Any, ...]) -> tuple[Any, ...]:
         stages, _ = carry
         position, node, in_argument, in_right, rate = row
         argument = computed_once(y + jnp.sum(in_argument[:, None] * stages, axis=0))

@@ -1,6 +1,7 @@
 """Arrays whose last axis is that of the subjects, of which each is at a row of its own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ def subjects_last(x: jax.Array) -> jax.Array:
     return jnp.moveaxis(x, 0, -1)
 
 
-def each_subject(function: Callable) -> Callable:
+def each_subject(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of one subject as one of all of them."""
     return jax.vmap(function, in_axes=-1, out_axes=-1)
 

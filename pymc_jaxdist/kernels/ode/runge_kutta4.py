@@ -1,5 +1,6 @@
 """The classical Runge-Kutta method with steps of fixed size."""
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -32,6 +33,7 @@ class RK4:
 
     error_order = 4
     lands_on_observations = True
+    stability_limit = math.inf
     reuses_slope = True
 
     def __post_init__(self) -> None:

@@ -12,10 +12,12 @@ from pymc_jaxdist.kernels.lazy import run_if_any
 from pymc_jaxdist.kernels.ode.integrate import Integration, integrate
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 from pymc_jaxdist.kernels.ode.reverse import pull_back
+from pymc_jaxdist.kernels.ode.rows import each_subject, subjects_last
 from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method
+from pymc_jaxdist.kernels.ode.stiff_at_start import stiffness_at_start
 
-__all__ = ["solve", "wants_another_method"]
+__all__ = ["first_method_is_vain", "solve", "wants_another_method"]
 
 # What an explicit method may take before a stiff one is tried in its place.
 EXPLICIT_STEPS = 1000
@@ -57,6 +59,37 @@ def solve(
     return _solve_forward(attempts, inputs, active, fixed)
 
 
+def first_method_is_vain(
+    problem: Problem,
+    methods: Sequence[Method],
+    t0: jax.Array,
+    t_end: jax.Array,
+    y0: jax.Array,
+    theta: jax.Array,
+    fixed: Any,
+) -> jax.Array:
+    """Tell for which of N subjects the first of several methods gives up without a step.
+
+    Parameters
+    ----------
+    problem, methods
+        As in `solve`.
+    t0, t_end : (N,) array
+        Initial times, and the last of the times at which the solution is wanted.
+    y0, theta, fixed : (N, ...) array
+        As in `solve`.
+    """
+    problem = _Attempts(problem, tuple(methods), others_follow=True).problem_for(0)
+    y0, theta = subjects_last(y0), subjects_last(theta)
+    fixed = jax.tree.map(subjects_last, fixed)
+
+    def field(t: jax.Array, y: jax.Array, theta: jax.Array, fixed: Any) -> jax.Array:
+        return problem.vector_field(t, theta, fixed)(t, y)
+
+    slope = each_subject(field)(t0, y0, theta, fixed)
+    return stiffness_at_start(problem, methods[0], t0, t_end, y0, slope, theta, fixed) > 1.0
+
+
 def wants_another_method(status: jax.Array) -> jax.Array:
     """Tell for which subjects another method may help: not where the solution itself ends."""
     return (status == int(Status.STIFF)) | (status == int(Status.TOO_MANY_STEPS))
@@ -86,6 +119,10 @@ class _Attempts:
         most = self.problem.max_steps
         return most if self._is_last(position) else min(most, EXPLICIT_STEPS)
 
+    def problem_for(self, position: int) -> Problem:
+        """Return the problem with the steps that one of the methods may take."""
+        return replace(self.problem, max_steps=self._most_steps(position))
+
     @property
     def most_steps(self) -> int:
         """The largest number of steps any of the methods may take."""
@@ -104,7 +141,7 @@ class _Attempts:
             fixed: Any,
         ) -> Integration:
             return integrate(
-                replace(self.problem, max_steps=self._most_steps(position)),
+                self.problem_for(position),
                 self.methods[position],
                 inputs,
                 fixed,
@@ -120,7 +157,7 @@ class _Attempts:
             def settled(new: jax.Array, old: jax.Array) -> jax.Array:
                 return jnp.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-            def again(state: tuple) -> tuple:
+            def again(state: tuple[Any, ...]) -> tuple[Any, ...]:
                 before, *given = state
                 found = run(position, active, before.record, *given)
                 solution = Solution(*map(settled, found.solution, before.solution))
@@ -155,7 +192,7 @@ def _solve_forward(
     def run(inputs: Inputs, active: jax.Array | None, fixed: Any) -> Solution:
         return attempts(inputs, active, fixed).solution
 
-    def rule(primals: tuple, tangents: tuple) -> tuple:
+    def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         inputs, active, fixed = primals
         moves = tuple(not isinstance(d, SymbolicZero) for d in tangents[0])
         _, _, t0_moves, times_move, knots_move = moves
@@ -188,18 +225,18 @@ def _solve_reverse(
     attempts: _Attempts, inputs: Inputs, active: jax.Array | None, fixed: Any
 ) -> Solution:
     @jax.custom_vjp
-    def run(y0: jax.Array, theta: jax.Array, others: tuple) -> Solution:
+    def run(y0: jax.Array, theta: jax.Array, others: tuple[Any, ...]) -> Solution:
         t0, times, knots, active, fixed = others
         return attempts(Inputs(y0, theta, t0, times, knots), active, fixed).solution
 
-    def forward(y0: jax.Array, theta: jax.Array, others: tuple) -> tuple:
+    def forward(y0: jax.Array, theta: jax.Array, others: tuple[Any, ...]) -> tuple[Any, ...]:
         t0, times, knots, active, fixed = others
         inputs = Inputs(y0, theta, t0, times, knots)
         found = attempts(inputs, active, fixed, recorded_steps=attempts.most_steps)
         solved = found.solution.status == int(Status.SUCCESS)
         return found.solution, (inputs, fixed, found.record, found.accepted, solved)
 
-    def backward(residuals: tuple, cotangent: Solution) -> tuple:
+    def backward(residuals: tuple[Any, ...], cotangent: Solution) -> tuple[Any, ...]:
         inputs, fixed, record, accepted, solved = residuals
         # The initial state itself may be observed, also of a subject that takes no step.
         at_start = (inputs.times <= inputs.t0[:, None]) & solved[:, None]
@@ -207,7 +244,9 @@ def _solve_reverse(
         theta_bar = jnp.zeros_like(inputs.theta)
         for method, steps in zip(attempts.methods, accepted, strict=True):
 
-            def add(bars: tuple, method: Method = method, steps: jax.Array = steps) -> tuple:
+            def add(
+                bars: tuple[Any, ...], method: Method = method, steps: jax.Array = steps
+            ) -> tuple[Any, ...]:
                 found = pull_back(
                     attempts.problem, method, inputs, fixed, record, steps, cotangent.states
                 )

@@ -51,6 +51,10 @@ class Method(Protocol):
         """The step size, for methods that do not choose it."""
 
     @property
+    def stability_limit(self) -> float:
+        """The step size times an eigenvalue ``< 0`` up to which steps are stable; may be inf."""
+
+    @property
     def reuses_slope(self) -> bool:
         """Whether the slope at the end of a step is the first of the next."""
 

@@ -64,6 +64,7 @@ class Tsit5:
     error_order = 5
     lands_on_observations = False
     fixed_size = None
+    stability_limit = STABILITY_LIMIT
     reuses_slope = True
 
     def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Status
 from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
-from pymc_jaxdist.kernels.ode.solve import solve
+from pymc_jaxdist.kernels.ode.solve import first_method_is_vain, solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 from tests.kernels.ode.problems import CASES, inputs, jacobians, numpy_field, problem
 from tests.reference import differential_equations as reference
@@ -86,6 +86,29 @@ def test_an_explicit_method_gives_way_to_a_stiff_one():
     (_, solution), _ = weighted("robertson", AUTO, True)(start.y0, start.theta, 1.0)
     assert solution.stiffness[0] > 1
     assert solution.accepted[0] < 500
+
+
+def test_what_is_plainly_stiff_is_left_to_the_stiff_method_at_once():
+    """Decay that needs more than 500 explicit steps for stability alone; nothing else."""
+    rates = np.array([400.0, 600.0, 1e9, 0.0, -1e9, np.nan])
+
+    def linear(t, segment, y, theta, fixed):
+        return -theta[0] * (y - jnp.sin(t))
+
+    n = len(rates)
+    times = np.broadcast_to([1.0, 3.0], (n, 2))  # a step of 3 / rate is the longest stable one
+    start = Inputs(np.ones((n, 1)), rates[:, None], np.zeros(n), times, np.zeros((n, 0)))
+    equation = Problem(linear)
+    t0, t_end = start.t0, start.times[:, -1]
+    vain = first_method_is_vain(equation, AUTO, t0, t_end, start.y0, start.theta, ())
+    assert vain.tolist() == [False, True, True, False, False, False]
+    explicit = solve(equation, EXPLICIT, start, (), False, others_follow=True)
+    assert (explicit.status[1:3] == Status.STIFF).all()
+    assert (explicit.accepted[1:3] == 0).all()
+    assert (explicit.accepted[0] > 0) & (explicit.accepted[3] > 0)
+    both, stiff = (solve(equation, methods, start, (), False) for methods in (AUTO, STIFF))
+    assert_allclose(both.states[1:3], stiff.states[1:3], rtol=1e-14)
+    assert (both.stiffness[1:3] > 1.0).all()
 
 
 def test_subjects_side_by_side_equal_subjects_alone():
