@@ -79,8 +79,9 @@ class ODEObserved:
         Steps after which a solve fails.
     solver : str, RK4 or diffrax solver
         ``"auto"`` tries the explicit ``"tsit5"`` and, for subjects where that is limited by
-        stability, the stiff ``"rodas5p"``. ``RK4(step_size=h)`` takes fixed steps. Any
-        solver of diffrax, ``diffrax.Kvaerno5()``, needs the extra ``ode``.
+        stability (or would plainly be, from the start), the stiff ``"rodas5p"``.
+        ``RK4(step_size=h)`` takes fixed steps. Any solver of diffrax, ``diffrax.Kvaerno5()``,
+        needs the extra ``ode``.
     sensitivity : {"auto", "forward", "reverse"}
         Whether derivatives accompany the solution (best for few parameters) or are pulled back
         through the recorded steps (many). Both are those of the steps taken.

@@ -211,6 +211,7 @@ class Equation:
 
     def _problem(self, layout: Layout) -> Problem:
         return Problem(
+            # A trace goes through a user's function once, not once for every stage of a step.
             field=jax.jit(_Field(self, layout), inline=True),
             event=_Event(self, layout) if self.events else None,
             rtol=self.rtol,

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 
 __all__ = ["error_norm", "first_step_size", "step_size_factor"]
 
-SAFETY = 0.9
+# A little less than the usual 0.9: 6 % more steps, for gradients at least as exact as those of
+# diffrax at the same tolerance (benchmarks/ode.py).
+SAFETY = 0.85
 SMALLEST_FACTOR = 0.2
 LARGEST_FACTOR = 10.0
 FACTOR_IF_UNDEFINED = 0.1

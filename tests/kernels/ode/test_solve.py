@@ -82,10 +82,20 @@ def test_forward_and_reverse_differentiate_the_same_steps(name):
 
 
 def test_an_explicit_method_gives_way_to_a_stiff_one():
-    start = inputs(CASES["robertson"])
-    (_, solution), _ = weighted("robertson", AUTO, True)(start.y0, start.theta, 1.0)
-    assert solution.stiffness[0] > 1
-    assert solution.accepted[0] < 500
+    """Where nothing is stiff at first."""
+
+    def ever_faster(t, segment, y, theta, fixed):
+        return -theta[0] * t**4 * (y - jnp.sin(t))
+
+    start = Inputs(*(np.array(x) for x in ([[1.0]], [[1e6]], [0.0], [[1.0, 3.0]], [[]])))
+    equation = Problem(ever_faster)
+    explicit = solve(equation, EXPLICIT, start, (), False, others_follow=True)
+    assert explicit.status[0] == Status.STIFF
+    assert explicit.accepted[0] > 0
+    both, stiff = (solve(equation, methods, start, (), False) for methods in (AUTO, STIFF))
+    assert both.stiffness[0] > 1.0
+    assert both.accepted[0] == stiff.accepted[0]
+    assert_allclose(both.states, stiff.states, rtol=1e-14)
 
 
 def test_what_is_plainly_stiff_is_left_to_the_stiff_method_at_once():
