@@ -25,7 +25,8 @@ PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loads
 
 help:
 	@echo "make demo    fit a hidden Markov model to the earthquake counts and draw it"
-	@echo "make test    run the tests          make test-slow  run those that sample or compile for long"
+	@echo "make test    run the tests that are fast"
+	@echo "make test-slow    run those that sample or compile for long"
 	@echo "make lint    check style        make types    check types"
 	@echo "make coverage     run the tests and list the lines that none of them reaches"
 	@echo "make bench   run the benchmarks make clean    remove environments and caches"

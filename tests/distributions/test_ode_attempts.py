@@ -74,6 +74,31 @@ def test_as_in_one_program(sensitivity, mode, monkeypatch):
             assert len(programs) <= 2  # the other is whether the first attempt is vain
 
 
+def test_channels_with_distributions_of_their_own():
+    rate = pt.dscalar("rate")
+
+    def outputs(solver):
+        observed = pmj.ODEObserved.dist(
+            relaxation,
+            params={"rate": rate, "shift": 1.1, "decay": 0.4},
+            y0=np.ones(2),
+            times=TIMES,
+            likelihood=lambda y: (pm.Normal.dist(y[..., 0], 1), pm.StudentT.dist(4, mu=y[..., 1])),
+            solver=solver,
+        )
+        logp = pm.logp(observed, np.random.default_rng(2).normal(size=(len(TIMES), 2)))
+        return [logp, pt.grad(logp.sum(), rate)]
+
+    compiled = Mode(linker="cvm", optimizer="fast_run")
+    auto, stiff, explicit = (
+        pytensor.function([rate], outputs(solver), mode=compiled)
+        for solver in ("auto", "stiff", "tsit5")
+    )
+    for x, right in ((STIFF, stiff), (SLOW, explicit), (STIFF, stiff)):
+        for mine, expected in zip(auto(x), right(x), strict=True):
+            assert_allclose(mine, expected, rtol=1e-12)
+
+
 @pytest.mark.slow
 def test_the_trajectory_too():
     rate = pt.dvector("rate")

@@ -13,7 +13,7 @@ from pymc_jaxdist.kernels.ode.step import computed_once
 __all__ = ["UNROLLED_SIZE", "factorized"]
 
 # Up to this size elimination is written out number by number, so that it fuses with what surrounds
-# it; up to the next column by column, which the compiler is done with in half the time.
+# it; up to the next column by column, which compiles and runs faster.
 WRITTEN_OUT = 4
 UNROLLED_SIZE = 8
 

@@ -74,9 +74,7 @@ class ODELogLikelihood:
 
     def foreseen(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Return NaN for subjects that the first method gives up at once, 0 for others."""
-        event_ndim = self.emissions[0].event_ndim if len(self.emissions) == 1 else 1
-        shape = value.shape[: value.ndim - event_ndim]
-        return vain_as_nan(self.equation, arguments, shape, value.dtype)
+        return vain_as_nan(self.equation, arguments, self._shape(value), value.dtype)
 
     def first_attempt(self, value: jax.Array, *arguments: jax.Array) -> jax.Array:
         """Evaluate by the first method; NaN for subjects for which another may help."""
@@ -97,6 +95,11 @@ class ODELogLikelihood:
         impossible = ~jnp.all(jnp.isfinite(found), axis=rest)
         solved = status == int(Status.SUCCESS)
         return jnp.where(solved & impossible, int(Status.IMPOSSIBLE_OBSERVATION), status)
+
+    def _shape(self, value: jax.Array) -> tuple[int, ...]:
+        """Return the shape of the log-likelihoods of observations."""
+        event_ndim = self.emissions[0].event_ndim if len(self.emissions) == 1 else 0
+        return value.shape[: value.ndim - event_ndim]
 
     def _evaluate(
         self, value: jax.Array, arguments: tuple[jax.Array, ...], attempt: Attempt | None = None
@@ -128,11 +131,8 @@ class ODELogLikelihood:
             )
             column = value if len(self.emissions) == 1 else value[..., channel]
             terms.append(emission.log_likelihoods(column, tuple(own), self.may_be_missing))
-        several = len(self.emissions) > 1
-        log_likelihood = jnp.stack(terms, axis=-1) if several else terms[0]
-        event_ndim = 0 if several else self.emissions[0].event_ndim
-        shape = value.shape[: value.ndim - event_ndim]
-        log_likelihood = jnp.broadcast_to(log_likelihood, shape)
+        log_likelihood = jnp.stack(terms, axis=-1) if len(terms) > 1 else terms[0]
+        log_likelihood = jnp.broadcast_to(log_likelihood, self._shape(value))
         return jnp.where(for_each(solved, log_likelihood.ndim), log_likelihood, -jnp.inf), status
 
     def __str__(self) -> str:
