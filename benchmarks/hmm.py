@@ -9,7 +9,8 @@ All in one process, in turns; the fastest and the median of the rounds. Peers:
 
 naive        ``vmap(scan(logsumexp))`` in JAX, differentiated by JAX
 dynamax      ``hmm_filter``, differentiated by JAX; on ragged sequences it computes the padding too
-pymc-extras  ``marginalize`` of a ``DiscreteMarkovChain``, in the Numba backend, at one size
+pymc-extras  ``marginalize`` of a ``DiscreteMarkovChain``, at one size, in two backends
+NumPyro      its ``scan`` with the states enumerated, at one size
 Numba        the textbook's recursions in scalar code
 hmmlearn     the log-likelihood alone: it has no gradient
 unpadded     this package on full sequences with as many observations as the ragged ones have
@@ -34,7 +35,6 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from dynamax.hidden_markov_model import hmm_filter
 from hmmlearn.hmm import GaussianHMM
 from jax import lax
 from jax.scipy.special import logsumexp
@@ -79,10 +79,10 @@ CASES = (
     Case(100, 200, 5, varying=True),
     Case(300, 200, 4, ragged=True),
 )
-# pymc-extras takes minutes to compile and call at the larger sizes.
-LARGEST_OF_PYMC_EXTRAS = 70 * 51 * 3
+# pymc-extras and NumPyro take minutes to compile and call at the larger sizes.
+LARGEST_OF_GENERAL_PEERS = 70 * 51 * 3
 HERE = Path(__file__).parent
-MODES = ("C", "NUMBA")
+MODES = ("C", "NUMBA", "JAX")
 CALLS_IN_A_ROW = 5
 Parameters = tuple[np.ndarray, ...]
 
@@ -115,10 +115,10 @@ def compiled(
     inputs = [pt.tensor(dtype="float64", shape=x.shape) for x in given.parameters]
     logp = build(given, *inputs)
     outputs = [logp, *pytensor.grad(logp, inputs)]
-    chosen = "NUMBA" if mode == "NUMBA" else Mode(linker="cvm", optimizer="fast_run")
+    chosen = Mode(linker="cvm", optimizer="fast_run") if mode == "C" else mode
     function = pytensor.function(inputs, outputs, mode=chosen)
     function.trust_input = True
-    return lambda: function(*given.parameters)
+    return lambda: jax.block_until_ready(function(*given.parameters))
 
 
 def ours(
@@ -179,7 +179,41 @@ def naive(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array
 
 
 def dynamax(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array:
+    # Starts JAX when it is imported, which is too early for `prepare_backend`.
+    from dynamax.hidden_markov_model import hmm_filter
+
     return hmm_filter(start, matrix, evidence).marginal_loglik
+
+
+def enumerated_by_numpyro(given: Problem) -> Callable[[], Any]:
+    import funsor  # noqa: F401
+    import numpyro
+    from numpyro import distributions as dist
+    from numpyro.contrib.control_flow import scan
+    from numpyro.contrib.funsor import enum, log_density
+
+    series, arguments = jnp.asarray(given.y), tuple(map(jnp.asarray, given.parameters))
+
+    def model(mu: jax.Array, sigma: jax.Array, start: jax.Array, matrix: jax.Array) -> None:
+        def state_and_observation(name: str, probs: jax.Array, observed: jax.Array) -> jax.Array:
+            with numpyro.plate("sequences", len(series)):
+                state = numpyro.sample(
+                    f"{name}state", dist.Categorical(probs), infer={"enumerate": "parallel"}
+                )
+                numpyro.sample(f"{name}y", dist.Normal(mu[state], sigma[state]), obs=observed)
+            return state
+
+        def step(state: jax.Array, observed: jax.Array) -> tuple[jax.Array, None]:
+            return state_and_observation("", matrix[state], observed), None
+
+        scan(step, state_and_observation("first ", start, series[:, 0]), series[:, 1:].T)
+
+    def log_likelihood(*parameters: jax.Array) -> jax.Array:
+        enumerated = enum(model, first_available_dim=-2)
+        return log_density(enumerated, parameters, {}, {})[0]
+
+    function = jax.jit(jax.value_and_grad(log_likelihood, argnums=(0, 1, 2, 3)))
+    return lambda: jax.block_until_ready(function(*arguments))
 
 
 def hmmlearn(given: Problem) -> Callable[[], Any]:
@@ -209,8 +243,12 @@ def measure(case: Case, seconds: float) -> dict[str, dict[str, float]]:
             "Numba": lambda: scalar(given.y, *given.parameters),
             "hmmlearn": hmmlearn(given),
         }
-        if given.y.size * case.states <= LARGEST_OF_PYMC_EXTRAS:
-            contestants["pymc-extras"] = compiled(pymc_extras, given, "NUMBA")
+        if given.y.size * case.states <= LARGEST_OF_GENERAL_PEERS:
+            contestants |= {
+                "pymc-extras, NUMBA": compiled(pymc_extras, given, "NUMBA"),
+                "pymc-extras, JAX": compiled(pymc_extras, given, "JAX"),
+                "NumPyro": enumerated_by_numpyro(given),
+            }
     if case.ragged:
         contestants["unpadded"] = unpadded(case, given)
     rows: dict[str, dict[str, float]] = {}
@@ -281,7 +319,7 @@ def main() -> None:
     prepare_backend()
     jax.config.update("jax_enable_x64", True)
     results = {}
-    print(f"{'N x T x K':>22} {'':>12} {'fastest':>11} {'median':>11}  as dynamax")
+    print(f"{'N x T x K':>22} {'':>18} {'fastest':>11} {'median':>11}  as dynamax")
     only = arguments.only
     for case in CASES if only is None else [CASES[i] for i in only]:
         size = str(case)
@@ -289,13 +327,13 @@ def main() -> None:
         for name, row in rows.items():
             ratio = rows["dynamax"]["fastest_ms"] / row["fastest_ms"]
             print(
-                f"{size:>22} {name:>12} {row['fastest_ms']:8.3f} ms {row['median_ms']:8.3f} ms"
+                f"{size:>22} {name:>18} {row['fastest_ms']:8.3f} ms {row['median_ms']:8.3f} ms"
                 f"  {ratio:6.2f}",
                 flush=True,
             )
     if only is not None:
         return
-    packages = ("pymc", "pytensor", "jax", "numba", "dynamax", "hmmlearn")
+    packages = ("pymc", "pytensor", "jax", "numba", "dynamax", "hmmlearn", "numpyro", "pymc-extras")
     versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "hmm.json").write_text(

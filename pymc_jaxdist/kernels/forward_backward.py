@@ -20,7 +20,11 @@ from pymc_jaxdist.kernels.extended import (
     extended_counts,
 )
 from pymc_jaxdist.kernels.lazy import run_if_any
-from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior, serves
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import (
+    native_factors,
+    native_posterior,
+    serves,
+)
 from pymc_jaxdist.kernels.posterior import (
     Posterior,
     impossible,
@@ -103,6 +107,16 @@ def expected_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
     """
     chain, posterior, extended = residuals
     counts = weighted_counts(chain, posterior, weights)
+    if posterior.total is not None:
+
+        def one_by_one(_: jax.Array) -> jax.Array:
+            before, evidence = native_factors(chain)
+            factors = posterior._replace(before=before, evidence=evidence, total=None)
+            return weighted_counts(chain, factors, weights).transition_matrix
+
+        differ = jnp.any(weights != weights[0]) | ~jnp.all(posterior.exact)
+        transitions = run_if_any(differ, one_by_one, counts.transition_matrix)
+        counts = counts._replace(transition_matrix=transitions)
     if extended is None:
         return counts
 

@@ -24,6 +24,8 @@ __all__ = ["with_joint_sums"]
 # the sums of such a loop to threads. So many sums to single numbers do neither: their additions
 # run side by side. More would be a long piece of code.
 MOST_SUMS_TO_A_NUMBER = 32
+# From so many terms on it is faster still to add vectors of rows, though that may go to threads.
+MANY_TERMS, ROWS_OF_A_VECTOR = 2**14, 8
 
 
 def with_joint_sums(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,11 +72,11 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) 
         values.update(zip(equation.outvars, results, strict=True))
 
     sums, rest = _sort(jaxpr, run)
-    for group in sums.values():
-        totals = _sum_jointly(
-            tuple(read(equation.invars[0]) for equation in group), group[0].params["axes"]
-        )
-        values.update((e.outvars[0], total) for e, total in zip(group, totals, strict=True))
+    for (_, _, axes), group in sums.items():
+        totals = _sum_jointly(tuple(read(equation.invars[0]) for equation in group), axes)
+        for equation, total in zip(group, totals, strict=True):
+            result: Any = equation.outvars[0]
+            values[result] = total.reshape(result.aval.shape)
     for equation in rest:
         run(equation)
     return [read(variable) for variable in jaxpr.outvars]
@@ -90,15 +92,24 @@ def _sort(
     for equation in jaxpr.eqns:
         if any(isinstance(v, Var) and v in waiting for v in equation.invars):
             rest.append(equation)
-        elif equation.primitive is lax.reduce_sum_p and 0 in equation.params["axes"]:
+        elif equation.primitive is lax.reduce_sum_p and 0 in (axes := _summed_axes(equation)):
             summand: Any = equation.invars[0].aval
-            key = (summand.shape, summand.dtype, equation.params["axes"])
-            sums.setdefault(key, []).append(equation)
+            sums.setdefault((summand.shape, summand.dtype, axes), []).append(equation)
         else:
             run(equation)
             continue
         waiting.update(equation.outvars)
     return sums, rest
+
+
+def _summed_axes(equation: JaxprEqn) -> tuple[int, ...]:
+    """Return the axes of a sum, and those of length 1: whether they are summed makes no difference.
+
+    The parameters of a single sequence keep its axis, or lose it.
+    """
+    summand: Any = equation.invars[0].aval
+    axes = equation.params["axes"]
+    return tuple(i for i, size in enumerate(summand.shape) if i in axes or size == 1)
 
 
 def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[jax.Array, ...]:
@@ -110,6 +121,9 @@ def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[ja
         n_sums = len(arrays) * math.prod(kept)
         if n_sums > MOST_SUMS_TO_A_NUMBER:
             return _in_one_pass(arrays, axes)
+        if arrays[0].size >= MANY_TERMS and tuple(axes) == tuple(range(len(axes))):
+            rows = [x.reshape(-1, math.prod(kept)) for x in arrays]
+            return tuple(total.reshape(kept) for total in _vectors_of_rows(rows))
         columns = [column for x in arrays for column in _columns(x, axes)]
         sums = jnp.stack(_in_one_pass(columns, range(columns[0].ndim)))
         return tuple(sums.reshape(len(arrays), *kept))
@@ -119,6 +133,19 @@ def _sum_jointly(arrays: tuple[jax.Array, ...], axes: Sequence[int]) -> tuple[ja
         return jointly(*primals), tuple(jnp.sum(t, axis=tuple(axes)) for t in tangents)
 
     return jointly(*arrays)
+
+
+def _vectors_of_rows(arrays: Sequence[jax.Array]) -> list[jax.Array]:
+    """Sum matrices over their rows, eight of which are added to eight others at a time."""
+    rows, columns = arrays[0].shape
+    n_vectors = rows // ROWS_OF_A_VECTOR
+    end = n_vectors * ROWS_OF_A_VECTOR
+    vectors = [x[:end].reshape(n_vectors, ROWS_OF_A_VECTOR * columns) for x in arrays]
+    totals = [total.reshape(-1, columns) for total in _in_one_pass(vectors, (0,))]
+    return [
+        jnp.sum(total, axis=0) + jnp.sum(x[end:], axis=0)
+        for total, x in zip(totals, arrays, strict=True)
+    ]
 
 
 def _columns(x: jax.Array, axes: Sequence[int]) -> list[jax.Array]:

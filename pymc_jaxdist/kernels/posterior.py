@@ -27,6 +27,7 @@ __all__ = [
     "settle",
     "settled_posterior",
     "weighted_counts",
+    "with_transitions",
 ]
 
 
@@ -44,12 +45,14 @@ class Posterior(NamedTuple):
         ``p(z_t | y)``; 0 on padding.
     first : Array, shape (N, K)
         Expected first states divided by their probability.
-    pairs : Array, shape (N, K, K), or None
-        Expected transitions divided by their probability, summed over time, where they have
-        been.
+    pairs : Array, shape (N, S, K, K), or None
+        Expected transitions divided by their probability, summed over time if one transition
+        matrix serves all times.
     before, evidence : Array, shape (N, T, K), or None
-        Otherwise two factors: the expected transitions from i at time t - 1 to j at time t,
-        divided by their probability, are ``before[t - 1, i] * evidence[t, j]``.
+        Or two factors: the expected transitions from i at time t - 1 to j at time t, divided by
+        their probability, are ``before[t - 1, i] * evidence[t, j]``.
+    total : Array, shape (1, S, K, K), or None
+        Or their sum over all sequences, anything unless all of them are exact.
     """
 
     log_likelihood: jax.Array
@@ -60,6 +63,7 @@ class Posterior(NamedTuple):
     pairs: jax.Array | None
     before: jax.Array | None
     evidence: jax.Array | None
+    total: jax.Array | None
 
 
 def invalid(chain: Chain) -> jax.Array:
@@ -140,6 +144,7 @@ def scaled_posterior(chain: Chain) -> Posterior:
         None,
         before,
         evidence,
+        None,
     )
 
 
@@ -195,13 +200,27 @@ def settled_posterior(chain: Chain) -> Posterior:
         return (
             states + counts.log_likelihoods,
             first + counts.initial_probs,
-            pairs + counts.transition_matrix[:, 0],
+            pairs + counts.transition_matrix,
         )
 
     before, evidence = _factors_of_pairs(scaled)
-    pairs = _contract("nti,ntj->nij", before, evidence)
+    pairs = _contract("nti,ntj->nij", before, evidence)[:, None]
     states, first, pairs = run_if_any(extended, add, (scaled.states, scaled.first, pairs))
-    return Posterior(log_lik, scaled.exact, scaled.impossible, states, first, pairs, None, None)
+    return Posterior(
+        log_lik, scaled.exact, scaled.impossible, states, first, pairs, None, None, None
+    )
+
+
+def with_transitions(chain: Chain, posterior: Posterior) -> Posterior:
+    """Replace the factors of expected transitions at each time by their products.
+
+    By those of each sequence, or their total if all share the transition matrices.
+    """
+    before, evidence = _factors_of_pairs(posterior)
+    without = posterior._replace(before=None, evidence=None)
+    if chain.shared:
+        return without._replace(total=_contract("nti,ntj->tij", before, evidence)[None])
+    return without._replace(pairs=_contract("nti,ntj->ntij", before, evidence))
 
 
 def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> ExpectedCounts:
@@ -211,6 +230,7 @@ def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> E
     ----------
     chain : Chain
     posterior : Posterior
+        If it has a total of expected transitions, that is weighted like the first sequence.
     weights : Array, shape (N,)
         The cotangent of the log-likelihoods.
 
@@ -219,8 +239,10 @@ def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> E
     ExpectedCounts
     """
     own = "" if chain.shared else "n"
-    if posterior.pairs is not None:
-        pairs = _contract(f"n,nij->{own}ij", weights, posterior.pairs)
+    if posterior.total is not None:
+        pairs = weights[0] * posterior.total
+    elif posterior.pairs is not None:
+        pairs = _contract(f"n,ntij->{own}tij", weights, posterior.pairs)
     else:
         before, evidence = _factors_of_pairs(posterior)
         kept = own if chain.static else f"{own}t"

@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS, Kernel, guarded, with_gradients
+from pymc_jaxdist.ops.kernel_calls import (
+    CACHED_FUNCTIONS,
+    Kernel,
+    guarded,
+    with_count,
+    with_gradients,
+)
 from pymc_jaxdist.ops.packed_call import packed_call
 
 __all__ = ["CallInAttempts", "TwoAttempts", "is_in_two_attempts"]
@@ -101,20 +107,23 @@ class CallInAttempts:
         self._second: _Call | None = None
 
     def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """Return the log-densities and their gradients, as NumPy arrays that nobody else holds."""
+        """Return the log-densities, their gradients, and how many units are impossible.
+
+        As NumPy arrays that nobody else holds.
+        """
         if self._first is None:
             (foreseen,) = self._foresee(inputs)
             if foreseen.size and np.isnan(foreseen).all():
                 return self._try_again(foreseen, inputs)
             self._first = self._compile_first()
-        *results, undecided = self._first(inputs)
-        if not undecided:
+        results = self._first(inputs)
+        if not results.pop():
             return results
-        value, *gradients = results
-        value, *more = self._try_again(value, inputs)
+        value, *gradients, _ = results
+        value, *more, impossible = self._try_again(value, inputs)
         for gradient, rest in zip(gradients, more, strict=True):
             np.add(gradient, rest, out=gradient)
-        return [value, *gradients]
+        return [value, *gradients, impossible]
 
     def _try_again(self, value: np.ndarray, inputs: Sequence[Any]) -> list[np.ndarray]:
         if self._second is None:
@@ -132,13 +141,13 @@ def _foreseen(kernel: TwoAttempts) -> Callable[..., tuple[jax.Array, ...]]:
 def _first_attempt(
     kernel: TwoAttempts, differentiable: tuple[int, ...], wrt: tuple[int, ...]
 ) -> Callable[..., tuple[jax.Array, ...]]:
-    """Return ``(*inputs) -> (value, *gradients, number of units left)``."""
+    """Return ``(*inputs) -> (value, *gradients, number impossible, number of units left)``."""
     safe_kernel = guarded(kernel.first_attempt, differentiable, may_be_undecided=True)
 
     def call(*inputs: jax.Array) -> tuple[jax.Array, ...]:
         value, *gradients = with_gradients(safe_kernel, inputs, wrt)
         undecided = jnp.sum(jnp.isnan(value), dtype=value.dtype)
-        return value, *gradients, undecided
+        return *with_count(value, *gradients), undecided
 
     return jax.jit(call)
 
@@ -147,12 +156,16 @@ def _first_attempt(
 def _second_attempt(
     kernel: TwoAttempts, differentiable: tuple[int, ...], wrt: tuple[int, ...]
 ) -> Callable[..., tuple[jax.Array, ...]]:
-    """Return ``(first, *inputs) -> (value, *gradients to add to those of the first attempt)``."""
+    """Return the second attempt.
+
+    ``(first, *inputs) -> (value, *gradients to add to those of the first attempt, number of units
+    that are impossible)``.
+    """
     safe_kernel = guarded(kernel.second_attempt, tuple(i + 1 for i in differentiable))
     moving = tuple(i + 1 for i in wrt)
 
     def call(first: jax.Array, *inputs: jax.Array) -> tuple[jax.Array, ...]:
         value, *gradients = with_gradients(safe_kernel, (first, *inputs), moving)
-        return jnp.where(jnp.isnan(first), value, first), *gradients
+        return with_count(jnp.where(jnp.isnan(first), value, first), *gradients)
 
     return jax.jit(call)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["RememberedInputs", "count_if_impossible", "impossible_evaluations"]
+__all__ = ["RememberedInputs", "count_impossible_evaluation", "impossible_evaluations"]
 
 # Of how many kernels, and how many of their evaluations, the inputs are remembered.
 KERNELS, EVALUATIONS = 8, 50
@@ -56,20 +56,19 @@ class RememberedInputs:
         return copy
 
 
-def count_if_impossible(kernel: Any, inputs: Sequence[Any], log_density: np.ndarray) -> None:
+def count_impossible_evaluation(kernel: Any, inputs: Sequence[Any]) -> None:
     """Count an evaluation in which some unit has log-density ``-inf``.
 
     The inputs are remembered for kernels that can say why (`why_impossible`), but not the first
     one, which is the same for all evaluations: the data.
     """
-    if log_density.min(initial=0.0) == -np.inf:
-        with _lock:
-            _counts[str(kernel)] += 1
-            if hasattr(kernel, "why_impossible"):
-                known = RememberedInputs._of_kernels
-                if kernel not in known and len(known) == KERNELS:
-                    del known[next(iter(known))]
-                known.setdefault(kernel, RememberedInputs()).add(inputs[1:])
+    with _lock:
+        _counts[str(kernel)] += 1
+        if hasattr(kernel, "why_impossible"):
+            known = RememberedInputs._of_kernels
+            if kernel not in known and len(known) == KERNELS:
+                del known[next(iter(known))]
+            known.setdefault(kernel, RememberedInputs()).add(inputs[1:])
 
 
 def impossible_evaluations(*, reset: bool = False) -> dict[str, int]:

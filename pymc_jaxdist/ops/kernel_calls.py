@@ -19,6 +19,8 @@ __all__ = [
     "hessian_product",
     "pullback",
     "value_and_gradients",
+    "value_gradients_and_count",
+    "with_count",
     "with_gradients",
 ]
 
@@ -139,6 +141,20 @@ def value_and_gradients(
     """Return the compiled ``(*inputs) -> (value, *gradients of the summed value)``."""
     safe_kernel = guarded(kernel, differentiable)
     return jax.jit(lambda *inputs: with_gradients(safe_kernel, inputs, wrt))
+
+
+def with_count(value: jax.Array, *more: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the same and, last, how many of the log-densities are ``-inf``."""
+    return value, *more, jnp.sum(jnp.isneginf(value), dtype=value.dtype)
+
+
+@lru_cache(maxsize=CACHED_FUNCTIONS)
+def value_gradients_and_count(
+    kernel: Kernel, differentiable: tuple[int, ...], wrt: tuple[int, ...]
+) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return the compiled ``(*inputs) -> (value, *gradients, how many units are impossible)``."""
+    safe_kernel = guarded(kernel, differentiable)
+    return jax.jit(lambda *inputs: with_count(*with_gradients(safe_kernel, inputs, wrt)))
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

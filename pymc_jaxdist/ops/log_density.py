@@ -15,9 +15,10 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.ops import kernel_calls
 from pymc_jaxdist.ops.attempts import CallInAttempts, is_in_two_attempts
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
-from pymc_jaxdist.ops.impossible_evaluations import count_if_impossible
+from pymc_jaxdist.ops.impossible_evaluations import count_impossible_evaluation
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.kernel_op import KernelOp
+from pymc_jaxdist.ops.packed_call import packed_call
 from pymc_jaxdist.ops.precision import in_double_precision
 from pymc_jaxdist.ops.processes import prepare_process_starts
 
@@ -70,29 +71,29 @@ class LogDensity(KernelOp):
     def compiled(self) -> Any:
         return kernel_calls.value_and_gradients(self.kernel, self.differentiable, self.wrt)
 
-    def perform(
-        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
-    ) -> None:
-        super().perform(node, inputs, output_storage)
-        count_if_impossible(self.kernel, inputs, output_storage[0][0])
-
     def bound_call(
         self,
         shapes: tuple[tuple[int, ...], ...],
         dtypes: tuple[Any, ...],
         on_device: Mapping[int, jax.Array],
     ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
-        if not is_in_two_attempts(self.kernel):
-            return super().bound_call(shapes, dtypes, on_device)
-        return CallInAttempts(
-            self.kernel,
-            self.differentiable,
-            self.wrt,
-            shapes,
-            dtypes,
-            on_device,
-            self.in_one_piece,
-        )
+        kernel = (self.kernel, self.differentiable, self.wrt)
+        evaluate: Callable[[Sequence[Any]], list[np.ndarray]]
+        if is_in_two_attempts(self.kernel):
+            evaluate = CallInAttempts(*kernel, shapes, dtypes, on_device, self.in_one_piece)
+        else:
+            function = kernel_calls.value_gradients_and_count(*kernel)
+            stay = tuple(on_device)
+            packed = packed_call(function, shapes, dtypes, stay, self.in_one_piece)
+            evaluate = packed.bind(on_device)
+
+        def call(inputs: Sequence[Any]) -> list[np.ndarray]:
+            results = evaluate(inputs)
+            if results.pop():
+                count_impossible_evaluation(self.kernel, inputs)
+            return results
+
+        return call
 
     def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
         """Return the Op of the same density that computes only these gradients."""

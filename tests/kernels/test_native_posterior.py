@@ -9,13 +9,25 @@ from hypothesis import strategies as st
 from pymc_jaxdist.kernels import marginal_log_likelihood
 from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.forward_backward import expected_counts, forward_rule
-from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior, serves
-from pymc_jaxdist.kernels.posterior import scaled_posterior, settled_posterior, weighted_counts
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import (
+    native_factors,
+    native_posterior,
+    serves,
+)
+from pymc_jaxdist.kernels.posterior import (
+    scaled_posterior,
+    settled_posterior,
+    weighted_counts,
+    with_transitions,
+)
 from tests.kernels.comparisons import assert_close, log_space_rounding
 from tests.reference import hidden_markov as reference
 
 native = jax.jit(native_posterior)
-TWINS = {True: jax.jit(settled_posterior), False: jax.jit(scaled_posterior)}
+TWINS = {
+    True: jax.jit(settled_posterior),
+    False: jax.jit(lambda chain: with_transitions(chain, scaled_posterior(chain))),
+}
 
 # N, T, K and the leading shape of the transition matrices: loops unrolled or not, lanes filled or
 # not, products tiled or not, matrices shared or not, constant or varying; long sequences.
@@ -49,11 +61,14 @@ def assert_equal(chain, by_impossible_transitions=True):
     assert serves(chain)
     ours, twin = native(chain), TWINS[chain.static](chain)
     if not by_impossible_transitions:
-        possible = chain.transition_matrix[:, 0] > 0
+        possible = chain.transition_matrix > 0
         ours, twin = (x._replace(pairs=np.where(possible, x.pairs, 0)) for x in (ours, twin))
     rounding = log_space_rounding(np.asarray(chain.log_likelihoods))
     assert_close(ours.log_likelihood, twin.log_likelihood, rounding)
-    for name in ("states", "first", "pairs", "before", "evidence"):
+    names = ["states", "first", "pairs", "before", "evidence"]
+    if np.all(twin.exact):
+        names.append("total")
+    for name in names:
         a, b = getattr(ours, name), getattr(twin, name)
         assert (a is None) == (b is None)
         if a is not None:
@@ -64,6 +79,40 @@ def assert_equal(chain, by_impossible_transitions=True):
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.5]), st.booleans())
 def test_equals_its_twin(name, seed, zeros, ragged):
     assert_equal(draw_chain(SHAPES[name], seed, zeros=zeros, ragged=ragged))
+
+
+@given(st.integers(0, 10_000), st.booleans())
+def test_factors_of_transitions_equal_those_of_their_twin(seed, ragged):
+    chain = draw_chain(SHAPES["varying matrices"], seed, zeros=0.5, ragged=ragged)
+    twin = jax.jit(scaled_posterior)(chain)
+    np.testing.assert_array_equal(native(chain).exact, twin.exact)
+    rounding = log_space_rounding(np.asarray(chain.log_likelihoods))
+    for ours, theirs in zip(
+        jax.jit(native_factors)(chain), (twin.before, twin.evidence), strict=True
+    ):
+        assert_close(ours, theirs, 10 * rounding)
+
+
+@given(st.integers(0, 10_000), st.booleans(), st.booleans())
+def test_sequences_that_share_varying_matrices_may_count_unequally(seed, unequal, some_impossible):
+    """Their expected transitions are summed together only where that is the same."""
+    chain = draw_chain(SHAPES["varying matrices"], seed)
+    rng = np.random.default_rng(seed)
+    ll = np.array(chain.log_likelihoods)
+    if some_impossible:
+        ll[rng.integers(len(ll)), 2] = -np.inf
+    weights = rng.normal(size=len(ll)) if unequal else np.full(len(ll), 0.3)
+    log_lik, residuals = jax.jit(forward_rule)(*chain._replace(log_likelihoods=ll))
+    weights = np.where(np.isfinite(log_lik), weights, 0.0)
+    total = jax.jit(expected_counts)(residuals, weights)
+    each = [
+        jax.jit(expected_counts)(
+            jax.jit(forward_rule)(*chain._replace(log_likelihoods=ll[[n]]))[1], weights[[n]]
+        )
+        for n in range(len(ll))
+    ]
+    for field in ("initial_probs", "transition_matrix"):
+        assert_close(getattr(total, field), sum(getattr(x, field) for x in each), 1e-12)
 
 
 @pytest.mark.parametrize("name", ["unrolled", "general", "own matrices", "long"])

@@ -141,7 +141,7 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
             K = np.int64(unrolled)
         square = K * K
         stride = 0 if constant else square
-        series_of_pairs = pairs != 0 and not constant
+        series_of_pairs = before == 0 and not constant
         log_likelihoods, initial_probs = floats(log_likelihoods), floats(initial_probs)
         transition_matrix = floats(transition_matrix)
         order, lengths, offsets = integers(order), integers(lengths), integers(offsets)
@@ -283,6 +283,10 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
 def posterior_handler(unrolled: int, own_matrix: bool, constant: bool) -> Any:
     """Compile `posterior_function` as a handler for XLA.
 
+    Its results are the log-likelihoods, their status, the posterior, the expected first states and
+    transitions. Two factors follow where sequences share matrices that vary in time: if they have
+    room for sequences, they are given and the transitions are not.
+
     Parameters
     ----------
     unrolled, own_matrix, constant
@@ -293,12 +297,13 @@ def posterior_handler(unrolled: int, own_matrix: bool, constant: bool) -> Any:
     numba cfunc
     """
     posterior = posterior_function(unrolled, own_matrix, constant)
-    pairs = 4 if constant else -1
-    before, evidence = (-1, -1) if constant else (4, 5)
+    may_be_factors = not (own_matrix or constant)
+    before, evidence = (5, 6) if may_be_factors else (-1, -1)
 
     def handler(frame):
         if ffi.answered_query(frame):
             return 0
+        factors = may_be_factors and ffi.length_of_result(frame, before, 0) > 0
         return posterior(
             ffi.length(frame, 0, 0),
             ffi.length(frame, 0, 1),
@@ -316,9 +321,9 @@ def posterior_handler(unrolled: int, own_matrix: bool, constant: bool) -> Any:
             ffi.result(frame, 1),
             ffi.result(frame, 2),
             ffi.result(frame, 3),
-            ffi.result(frame, pairs),
-            ffi.result(frame, before),
-            ffi.result(frame, evidence),
+            ffi.result(frame, 4),
+            ffi.result(frame, before) if factors else 0,
+            ffi.result(frame, evidence) if factors else 0,
         )
 
     return compiled_to_keep(handler, "int64(int64)")

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import inlined
 
-__all__ = ["answered_query", "argument", "length", "register", "result"]
+__all__ = ["answered_query", "argument", "length", "length_of_result", "register", "result"]
 
 # Positions in the structures, counted in words of eight bytes.
 _FRAME_EXTENSION, _FRAME_API, _FRAME_ARGUMENTS, _FRAME_RESULTS = 1, 2, 5, 10
@@ -85,6 +85,12 @@ def _buffer(frame, which, index):
 def length(frame, index, axis):
     """Read the length of an axis of an argument."""
     return _word(_word(_buffer(frame, _FRAME_ARGUMENTS, index), _BUFFER_DIMENSIONS), axis)
+
+
+@inlined
+def length_of_result(frame, index, axis):
+    """Read the length of an axis of a result."""
+    return _word(_word(_buffer(frame, _FRAME_RESULTS, index), _BUFFER_DIMENSIONS), axis)
 
 
 @inlined

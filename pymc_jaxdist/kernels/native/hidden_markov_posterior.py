@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from pymc_jaxdist.kernels.chain import Chain
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE
-from pymc_jaxdist.kernels.posterior import Posterior, scaled_posterior, settled_posterior
+from pymc_jaxdist.kernels.posterior import (
+    Posterior,
+    scaled_posterior,
+    settled_posterior,
+    with_transitions,
+)
 from pymc_jaxdist.kernels.underflow import loss_thresholds
 
-__all__ = ["native_posterior", "serves"]
+__all__ = ["native_factors", "native_posterior", "serves"]
+
+Result = TypeVar("Result")
 
 # Loops over so few states are unrolled, at the price of one compilation for each number.
 MAX_UNROLLED_STATES = 4
@@ -32,8 +40,8 @@ def serves(chain: Chain) -> bool:
 def native_posterior(chain: Chain) -> Posterior:
     """Compute the posterior by recursions that Numba compiled.
 
-    The twin of `settled_posterior`, or of `scaled_posterior` if the transition matrix varies in
-    time, and several times as fast. Its derivatives are those of its twin.
+    The twin of `settled_posterior`, or of `scaled_posterior` with its transitions if the transition
+    matrix varies in time, and several times as fast. Its derivatives are those of its twin.
 
     Examples
     --------
@@ -46,22 +54,80 @@ def native_posterior(chain: Chain) -> Posterior:
      [0.269 0.731]]
     """
 
-    @jax.custom_jvp
-    def compute(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Posterior:
-        return _call(Chain(ll, start, matrix, chain.active))
+    def twin(chain: Chain) -> Posterior:
+        if chain.static:
+            return settled_posterior(chain)
+        return with_transitions(chain, scaled_posterior(chain))
 
-    @compute.defjvp
+    return _with_derivatives(_posterior, twin, chain)
+
+
+def native_factors(chain: Chain) -> tuple[jax.Array, jax.Array]:
+    """Compute the factors of the expected transitions of each sequence.
+
+    Parameters
+    ----------
+    chain : Chain
+        With transition matrices that vary in time, which all sequences share.
+
+    Returns
+    -------
+    before, evidence : Array, shape (N, T, K)
+        As in `Posterior`.
+    """
+
+    def twin(chain: Chain) -> tuple[Any, Any]:
+        scaled = scaled_posterior(chain)
+        return scaled.before, scaled.evidence
+
+    def compute(chain: Chain) -> tuple[Any, Any]:
+        *_, before, evidence = _call(chain, factors=True)
+        return before, evidence
+
+    return _with_derivatives(compute, twin, chain)
+
+
+def _with_derivatives(
+    compute: Callable[[Chain], Result], twin: Callable[[Chain], Result], chain: Chain
+) -> Result:
+    """Compute something of a chain; where derivatives are asked for, they are those of its twin."""
+
+    def of_arrays(function: Callable[[Chain], Result]) -> Callable[..., Result]:
+        def of_arrays(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Result:
+            return function(Chain(ll, start, matrix, chain.active))
+
+        return of_arrays
+
+    differentiable = jax.custom_jvp(of_arrays(compute))
+
+    @differentiable.defjvp
     def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
-        def twin(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Posterior:
-            same = Chain(ll, start, matrix, chain.active)
-            return settled_posterior(same) if same.static else scaled_posterior(same)
+        return jax.jvp(of_arrays(twin), primals, tangents)
 
-        return jax.jvp(twin, primals, tangents)
+    result: Result = differentiable(
+        chain.log_likelihoods, chain.initial_probs, chain.transition_matrix
+    )
+    return result
 
-    return compute(chain.log_likelihoods, chain.initial_probs, chain.transition_matrix)
+
+def _posterior(chain: Chain) -> Posterior:
+    log_likelihood, status, states, first, pairs, *_ = _call(chain)
+    summed = chain.shared and not chain.static
+    return Posterior(
+        log_likelihood,
+        status == EXACT,
+        status == IMPOSSIBLE,
+        states,
+        first,
+        None if summed else pairs,
+        None,
+        None,
+        pairs if summed else None,
+    )
 
 
-def _call(chain: Chain) -> Posterior:
+def _call(chain: Chain, factors: bool = False) -> Sequence[jax.Array]:
+    """Return the results of `posterior_handler`, its factors in place of the pairs if asked for."""
     ll = chain.log_likelihoods
     sequences, times, states = ll.shape
     _, filtered = loss_thresholds(ll.dtype)
@@ -77,10 +143,15 @@ def _call(chain: Chain) -> Posterior:
         return jax.ShapeDtypeStruct(shape, ll.dtype)
 
     series = number(sequences, times, states)
-    products = (number(sequences, states, states),) if chain.static else (series, series)
-    log_likelihood, status, posterior, first, *rest = jax.ffi.ffi_call(
+    summed = chain.shared and not chain.static
+    groups = 0 if factors else 1 if summed else sequences
+    transitions = [number(groups, *chain.transition_matrix.shape[1:])]
+    if summed:
+        factor = series if factors else number(0, times, states)
+        transitions += [factor, factor]
+    results: Sequence[jax.Array] = jax.ffi.ffi_call(
         _target(states if states <= MAX_UNROLLED_STATES else 0, not chain.shared, chain.static),
-        (number(sequences), number(sequences), series, number(sequences, states), *products),
+        (number(sequences), number(sequences), series, number(sequences, states), *transitions),
         vmap_method="sequential",
     )(
         ll,
@@ -91,17 +162,7 @@ def _call(chain: Chain) -> Posterior:
         times * states * jnp.arange(sequences + 1, dtype=jnp.int64),
         jnp.full(1, 1 / filtered, dtype=ll.dtype),
     )
-    pairs, before, evidence = (rest[0], None, None) if chain.static else (None, *rest)
-    return Posterior(
-        log_likelihood,
-        status == EXACT,
-        status == IMPOSSIBLE,
-        posterior,
-        first,
-        pairs,
-        before,
-        evidence,
-    )
+    return results
 
 
 @lru_cache
