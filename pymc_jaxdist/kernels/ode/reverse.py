@@ -8,6 +8,7 @@ from jax import lax
 
 from pymc_jaxdist.kernels.ode.one_step import one_step
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem
+from pymc_jaxdist.kernels.ode.rows import each_subject
 from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method, Step
 
@@ -55,9 +56,6 @@ def pull_back(
             return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
         return jnp.moveaxis(rows[index, ..., subjects], 0, -1)
 
-    def each(function: Any) -> Any:
-        return jax.vmap(function, in_axes=-1, out_axes=-1)
-
     def turn(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         index, remaining, y_bar, theta_bar = carry
         here = jnp.maximum(index, 0)
@@ -74,7 +72,7 @@ def pull_back(
             )[0]
 
         rest = (t, h, fixed, first, following)
-        shapes = jax.eval_shape(each(step), y, theta, *rest)
+        shapes = jax.eval_shape(each_subject(step), y, theta, *rest)
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         moving = h > 0
         divisor = jnp.where(moving, h, 1.0)
@@ -97,7 +95,7 @@ def pull_back(
 
                 return jax.vjp(at, blank)[1](cotangent)[0]
 
-            found = each(one)((time - t) / divisor, h, blank, cotangent)
+            found = each_subject(one)((time - t) / divisor, h, blank, cotangent)
             return remaining - now, jax.tree.map(jnp.add, bar, found)
 
         remaining, bar = lax.while_loop(
@@ -111,7 +109,7 @@ def pull_back(
         ) -> tuple[Any, ...]:
             return jax.vjp(lambda y, theta: step(y, theta, *rest), y, theta)[1](bar)
 
-        y_new, theta_new = each(pull)(y, theta, rest, bar)
+        y_new, theta_new = each_subject(pull)(y, theta, rest, bar)
         running = index >= 0
         return (
             index - 1,
