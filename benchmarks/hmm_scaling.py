@@ -12,13 +12,14 @@ from pathlib import Path
 
 import jax
 import matplotlib as mpl
-from hmm import MODES, Case, compiled, ours, problem
+from hmm import Case, compiled, ours, problem
 
 from pymc_jaxdist.ops.backend import prepare_backend
 
 mpl.use("Agg")
 
 HERE = Path(__file__).parent
+MODES = ("C", "NUMBA")
 LENGTHS = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 NUMBERS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 SECONDS = 0.5

@@ -1,10 +1,10 @@
 """How JAX is started, if this package is the first to use it."""
 
+import ctypes
 import os
 import sys
 
 import jax
-import numpy as np
 
 from pymc_jaxdist.ops.compat import flags_of_small_loops
 
@@ -18,8 +18,12 @@ _prepared = False
 # with a network at 5,000 rows); so no more than PyMC's default number of chains, or the cores.
 HOST_DEVICES = max(4, os.cpu_count() or 1)
 
-# Larger pieces than 32 MiB say nothing to the C library.
-FREED_ONCE = 2**25 - 2**20
+# The largest piece of memory that the C library keeps to use it again, and how much it keeps.
+LARGEST_KEPT, MOST_KEPT = 2**28, 2**29
+# The largest that releases of the GNU C library before 2.35 accept.
+LARGEST_ACCEPTED = 2**25
+# In malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def prepare_backend() -> None:
@@ -34,10 +38,7 @@ def prepare_backend() -> None:
     if _prepared:
         return
     _prepared = True
-    # The GNU C library learns from the largest piece that was freed how much memory to keep for
-    # the next piece. Else it gives that back to the system after each call of a log-density, and
-    # waiting for new pages takes longer than the recursions for 100,000 observations do.
-    np.empty(FREED_ONCE, dtype=np.int8)
+    _keep_memory()
     if jax_is_running():
         return
     flags = os.environ.get("XLA_FLAGS", "").split()
@@ -47,6 +48,25 @@ def prepare_backend() -> None:
             flags.append(f"--{name}={value}")
     os.environ["XLA_FLAGS"] = " ".join(flags)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def _keep_memory() -> None:
+    """Let the GNU C library keep what a call of a log-density used for the next call.
+
+    Else it gives large pieces back to the system each time, and waiting for new pages takes longer
+    than the recursions do: two to four times as long for a million observations. What the
+    environment says about it stays as it is.
+    """
+    if sys.platform != "linux" or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return
+    if {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:  # another C library
+        return
+    if not set_option(M_MMAP_THRESHOLD, LARGEST_KEPT):
+        set_option(M_MMAP_THRESHOLD, LARGEST_ACCEPTED)
+    set_option(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def jax_is_running() -> bool:

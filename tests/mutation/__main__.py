@@ -22,7 +22,8 @@ LIMIT = 600  # seconds for one mutant
 
 def try_all(name, context):
     """Yield mutants of a module with whether they were found."""
-    every = list(mutants(Path(f"pymc_jaxdist/kernels/{name}.py").read_text()))
+    path = Path("pymc_jaxdist/kernels", *name.split(".")).with_suffix(".py")
+    every = list(mutants(path.read_text()))
     remaining: list = [None, *range(len(every))]
     while remaining:
         results = context.Queue()

@@ -27,6 +27,10 @@ TESTS = {
         "test_marginal_value.py",
         "test_underflow.py",
     ],
+    "accurate_sum": ["test_accurate_sum.py"],
+    "joint_sums": ["test_joint_sums.py"],
+    "stationary": ["test_stationary.py"],
+    "ode.linear_solve": ["ode/test_linear_solve.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
