@@ -140,7 +140,9 @@ def test_subjects_side_by_side_equal_subjects_alone():
     (_, states), gradient = run(together)
     for i in range(5):
         (_, alone), alone_gradient = run(Inputs(*(x[i : i + 1] for x in together)))
-        assert_allclose(states[i], alone[0], rtol=1e-12)
+        # Alone, the same operations may round differently, in units of what the states came from.
+        rounding = 1e-15 * np.max(together.y0)
+        assert_allclose(states[i], alone[0], rtol=1e-12, atol=rounding)
         assert_allclose(gradient[i], alone_gradient[0], rtol=1e-10)
 
 
