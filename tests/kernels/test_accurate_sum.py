@@ -18,6 +18,15 @@ def test_sum_is_rounded_once(dtype, count):
     assert abs(float(actual) - exact) <= np.spacing(abs(exact))
 
 
+@pytest.mark.parametrize("count", [4, 500])
+def test_what_large_terms_lose_is_found_again(count):
+    rng = np.random.default_rng(count)
+    large, small = rng.normal(0.0, 1e6, size=count), rng.normal(size=2 * count)
+    terms = rng.permutation(np.concatenate([large, -large, small]))
+    exact = math.fsum(terms)
+    assert abs(float(jax.jit(accurate_sum)(terms)) - exact) <= np.spacing(abs(exact))
+
+
 def test_infinite_terms():
     assert accurate_sum(jnp.array([1.0, -jnp.inf, 2.0])) == -jnp.inf
     assert jnp.isnan(accurate_sum(jnp.array([jnp.inf, -jnp.inf])))
