@@ -27,6 +27,7 @@ from pymc_jaxdist.kernels.native.hidden_markov_posterior import (
 )
 from pymc_jaxdist.kernels.posterior import (
     Posterior,
+    first_weight,
     impossible,
     scaled_posterior,
     settle,
@@ -114,7 +115,7 @@ def expected_counts(residuals: Residuals, weights: jax.Array) -> ExpectedCounts:
             factors = posterior._replace(before=before, evidence=evidence, total=None)
             return weighted_counts(chain, factors, weights).transition_matrix
 
-        differ = jnp.any(weights != weights[0]) | ~jnp.all(posterior.exact)
+        differ = jnp.any(weights != first_weight(weights)) | ~jnp.all(posterior.exact)
         transitions = run_if_any(differ, one_by_one, counts.transition_matrix)
         counts = counts._replace(transition_matrix=transitions)
     if extended is None:

@@ -21,6 +21,7 @@ from pymc_jaxdist.kernels.underflow import posterior_may_have_lost_mass
 
 __all__ = [
     "Posterior",
+    "first_weight",
     "impossible",
     "invalid",
     "scaled_posterior",
@@ -60,10 +61,10 @@ class Posterior(NamedTuple):
     impossible: jax.Array
     states: jax.Array
     first: jax.Array
-    pairs: jax.Array | None
-    before: jax.Array | None
-    evidence: jax.Array | None
-    total: jax.Array | None
+    pairs: jax.Array | None = None
+    before: jax.Array | None = None
+    evidence: jax.Array | None = None
+    total: jax.Array | None = None
 
 
 def invalid(chain: Chain) -> jax.Array:
@@ -141,10 +142,8 @@ def scaled_posterior(chain: Chain) -> Posterior:
         failed,
         layout.user(states),
         evidence[:, 0],
-        None,
-        before,
-        evidence,
-        None,
+        before=before,
+        evidence=evidence,
     )
 
 
@@ -206,9 +205,7 @@ def settled_posterior(chain: Chain) -> Posterior:
     before, evidence = _factors_of_pairs(scaled)
     pairs = _contract("nti,ntj->nij", before, evidence)[:, None]
     states, first, pairs = run_if_any(extended, add, (scaled.states, scaled.first, pairs))
-    return Posterior(
-        log_lik, scaled.exact, scaled.impossible, states, first, pairs, None, None, None
-    )
+    return Posterior(log_lik, scaled.exact, scaled.impossible, states, first, pairs)
 
 
 def with_transitions(chain: Chain, posterior: Posterior) -> Posterior:
@@ -221,6 +218,11 @@ def with_transitions(chain: Chain, posterior: Posterior) -> Posterior:
     if chain.shared:
         return without._replace(total=_contract("nti,ntj->tij", before, evidence)[None])
     return without._replace(pairs=_contract("nti,ntj->ntij", before, evidence))
+
+
+def first_weight(weights: jax.Array) -> jax.Array:
+    """Return the weight of the first sequence; 0 if there is none."""
+    return jnp.sum(weights[:1])
 
 
 def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> ExpectedCounts:
@@ -240,7 +242,7 @@ def weighted_counts(chain: Chain, posterior: Posterior, weights: jax.Array) -> E
     """
     own = "" if chain.shared else "n"
     if posterior.total is not None:
-        pairs = weights[0] * posterior.total
+        pairs = first_weight(weights) * posterior.total
     elif posterior.pairs is not None:
         pairs = _contract(f"n,ntij->{own}tij", weights, posterior.pairs)
     else:

@@ -175,6 +175,15 @@ def test_impossible_and_invalid_sequences_leave_others_alone():
         )
 
 
+@pytest.mark.parametrize("leading", [(), (4,)], ids=["constant", "varying"])
+def test_no_sequences_have_no_gradient(leading):
+    matrix = np.random.default_rng(0).dirichlet(np.ones(2), size=(*leading, 2))
+    gradient = jax.grad(
+        lambda matrix: marginal_log_likelihood(np.zeros((0, 5, 2)), np.full(2, 0.5), matrix).sum()
+    )(matrix)
+    np.testing.assert_array_equal(gradient, np.zeros_like(matrix))
+
+
 def test_vmap_maps_over_chains():
     """As the vectorised chains of JAX samplers do."""
     chain = draw_chain((4, 6, 3, ()), 2)

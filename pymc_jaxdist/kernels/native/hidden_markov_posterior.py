@@ -93,10 +93,10 @@ def _with_derivatives(
     """Compute something of a chain; where derivatives are asked for, they are those of its twin."""
 
     def of_arrays(function: Callable[[Chain], Result]) -> Callable[..., Result]:
-        def of_arrays(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Result:
+        def call(ll: jax.Array, start: jax.Array, matrix: jax.Array) -> Result:
             return function(Chain(ll, start, matrix, chain.active))
 
-        return of_arrays
+        return call
 
     differentiable = jax.custom_jvp(of_arrays(compute))
 
@@ -119,10 +119,7 @@ def _posterior(chain: Chain) -> Posterior:
         status == IMPOSSIBLE,
         states,
         first,
-        None if summed else pairs,
-        None,
-        None,
-        pairs if summed else None,
+        **{"total" if summed else "pairs": pairs},
     )
 
 
