@@ -140,8 +140,9 @@ def test_subjects_side_by_side_equal_subjects_alone():
     (_, states), gradient = run(together)
     for i in range(5):
         (_, alone), alone_gradient = run(Inputs(*(x[i : i + 1] for x in together)))
-        # Alone, the same operations may round differently, in units of what the states came from.
-        rounding = 1e-15 * np.max(together.y0)
+        # Alone, the same operations may round differently. A state that has decayed to less than
+        # what the solver is asked for still carries what it was rounded by when it was large.
+        rounding = 1e-8 * problem(case).atol
         assert_allclose(states[i], alone[0], rtol=1e-12, atol=rounding)
         assert_allclose(gradient[i], alone_gradient[0], rtol=1e-10)
 
