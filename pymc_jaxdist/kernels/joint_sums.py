@@ -10,13 +10,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+
+if TYPE_CHECKING:  # at run time it imports Pallas, a quarter of what importing the package takes
+    from jax.extend.core import Jaxpr, JaxprEqn, Var
 
 __all__ = ["with_joint_sums"]
 
@@ -58,6 +60,8 @@ def with_joint_sums(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+    from jax.extend.core import Literal
+
     values: dict[Var, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
@@ -86,6 +90,8 @@ def _sort(
     jaxpr: Jaxpr, run: Callable[[JaxprEqn], None]
 ) -> tuple[dict[Any, list[JaxprEqn]], list[JaxprEqn]]:
     """Run what depends on no sum; return the sums by shape, and what depends on them."""
+    from jax.extend.core import Var
+
     sums: dict[Any, list[JaxprEqn]] = {}
     rest: list[JaxprEqn] = []
     waiting: set[Any] = set()

@@ -386,7 +386,7 @@ def memory_of_notebook(full: bool) -> Measured:
 
 @row("Seconds of import beyond PyMC and JAX", "< 0.5")
 def imports(full: bool) -> Measured:
-    yield "pymc_jaxdist", min(import_cost().seconds for _ in range(5 if full else 2))
+    yield "pymc_jaxdist", min(import_cost().seconds for _ in range(5 if full else 3))
 
 
 @row("JAX backends started by the import", "= 0")

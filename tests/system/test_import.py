@@ -19,9 +19,7 @@ print(heavy, jax.config.jax_enable_x64)
 
 def test_costs_little_and_starts_no_backend():
     costs = [import_cost() for _ in range(3)]
-    cost = min(costs)
-    # PyMC and JAX take two seconds; longer on a slow or busy machine, where the package does too.
-    assert cost.seconds < 0.5 * max(1.0, cost.seconds_before / 2.0)
+    assert min(cost.seconds for cost in costs) < 0.5
     assert {cost.backends for cost in costs} == {0}
 
 
