@@ -21,17 +21,20 @@ class HiddenMarkovGradients(Op):
     ----------
     states : int
         K.
-    own_start, own_matrix, constant : bool
+    own_start, own_matrix, constant, padded : bool
         See `compiled_gradients`, which tells inputs and outputs too.
     """
 
-    __props__ = ("constant", "own_matrix", "own_start", "states")
+    __props__ = ("constant", "own_matrix", "own_start", "padded", "states")
 
-    def __init__(self, states: int, own_start: bool, own_matrix: bool, constant: bool) -> None:
+    def __init__(
+        self, states: int, *, own_start: bool, own_matrix: bool, constant: bool, padded: bool
+    ) -> None:
         self.states = states
         self.own_start = own_start
         self.own_matrix = own_matrix
         self.constant = constant
+        self.padded = padded
 
     def make_node(self, *inputs: Any) -> Apply:
         variables = [pt.as_tensor_variable(x) for x in inputs]
@@ -59,4 +62,5 @@ def numba_hidden_markov_gradients(
     from pymc_jaxdist.kernels.native.compilation import fingerprint
     from pymc_jaxdist.kernels.native.gradients import compiled_gradients
 
-    return compiled_gradients(op.states, op.own_start, op.own_matrix, op.constant), fingerprint()
+    how = op.own_start, op.own_matrix, op.constant, op.padded
+    return compiled_gradients(op.states, *how), fingerprint()

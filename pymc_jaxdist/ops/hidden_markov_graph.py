@@ -57,9 +57,7 @@ def hidden_markov_graph(
     allowed_states = remaining.pop(0) if kernel.allowed_states_given else None
     own_lengths = (*transition_matrix.type.shape[-2:], initial_probs.type.shape[-1])
     states = next((length for length in own_lengths if length is not None), None)
-    if transition_matrix.type.ndim == 2:
-        transition_matrix = transition_matrix[None]
-    matrices = transition_matrix.type.shape[-3]
+    matrices = 1 if transition_matrix.type.ndim == 2 else transition_matrix.type.shape[-3]
     if states is None or states > MAX_STATES or matrices is None:
         return None
 
@@ -95,15 +93,18 @@ def hidden_markov_graph(
 
     if row is None:
         evidence = _flat(evidence, batch_shape, [times, states])
-    else:
-        evidence = evidence.reshape((row.length, states))
     start = _flat_or_shared(initial_probs, batch_shape, [states])
-    matrix = _flat_or_shared(transition_matrix, batch_shape, [matrices, states, states])
+    of_one = [states, states] if transition_matrix.type.ndim == 2 else [matrices, states, states]
+    matrix = _flat_or_shared(transition_matrix, batch_shape, of_one)
+    own_matrix = matrix.type.ndim > len(of_one)
+    if matrices == 1 and not own_matrix:
+        matrix = matrix.reshape((states, states))
     op = HiddenMarkovGradients(
         states,
-        own_start=start.type.shape[0] != 1,
-        own_matrix=matrix.type.shape[0] != 1,
+        own_start=start.type.ndim > 1,
+        own_matrix=own_matrix,
         constant=matrices == 1,
+        padded=row is None,
     )
     log_likelihood, *gradients = op(evidence, start, matrix, order, used, return_list=True)
     if batch_ndim != 1:
@@ -212,10 +213,10 @@ def _flat(x: TensorVariable, batch_shape: list[Any], event_shape: list[Any]) -> 
 def _flat_or_shared(
     x: TensorVariable, batch_shape: list[Any], event_shape: list[Any]
 ) -> TensorVariable:
-    """Do what `_flat` does, or put one that all sequences share on an axis of length 1."""
+    """Do what `_flat` does, but return one that all sequences share without axes of sequences."""
     own = x.type.shape[: x.type.ndim - len(event_shape)]
     if all(length == 1 for length in own):
-        return x.reshape((1, *event_shape))
+        return pt.squeeze(x, axis=tuple(range(len(own)))) if own else x
     return _flat(x, batch_shape, event_shape)
 
 

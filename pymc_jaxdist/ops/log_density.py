@@ -95,6 +95,23 @@ class LogDensity(KernelOp):
 
         return call
 
+    def settled(self, inputs: Sequence[Any], outputs: Sequence[np.ndarray]) -> bool:
+        """Tell whether what a graph gave is right: if all is impossible, no gradient matters.
+
+        Parameters
+        ----------
+        inputs : sequence of array
+        outputs : sequence of array
+            Of the graph; gradients that have no meaning become 0.
+        """
+        value, *gradients = outputs
+        if not np.isneginf(value).all():
+            return False
+        count_impossible_evaluation(self.kernel, inputs)
+        for gradient in gradients:
+            gradient[...] = 0.0
+        return True
+
     def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
         """Return the Op of the same density that computes only these gradients."""
         return LogDensity(self.kernel, self.batch_ndim, self.differentiable, tuple(wrt))

@@ -13,10 +13,16 @@ from pytensor.compile.mode import get_mode
 from pytensor.configdefaults import config
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.op import Op
+from pytensor.graph.rewriting.basic import MergeOptimizer
+from pytensor.tensor.rewriting.basic import constant_folding
+from pytensor.tensor.rewriting.elemwise import local_dimshuffle_lift
 
-from pymc_jaxdist.ops.compat import add_supervisor_to_fgraph
-from pymc_jaxdist.ops.performed_by_address import PerformedByAddress, function_of_addresses
+from pymc_jaxdist.ops.compat import add_supervisor_to_fgraph, dfs_rewriter
+from pymc_jaxdist.ops.performed_by_address import (
+    OpWithGraph,
+    PerformedByAddress,
+    function_of_addresses,
+)
 
 __all__ = ["numba_of_graph"]
 
@@ -28,13 +34,13 @@ SIGNATURE = "int64(int64)"
 
 
 def numba_of_graph(
-    op: Op, node: Apply, graph: FunctionGraph, shaped_like: Sequence[int]
+    op: OpWithGraph, node: Apply, graph: FunctionGraph, shaped_like: Sequence[int]
 ) -> tuple[Callable[..., Any], str | None] | None:
     """Let Numba compute what an Op does by a graph, and call ``op.perform`` where that fails.
 
     Parameters
     ----------
-    op : Op
+    op : OpWithGraph
     node : Apply
         With outputs in double precision.
     graph : FunctionGraph
@@ -47,7 +53,8 @@ def numba_of_graph(
     -------
     (callable, str or None) or None
         A function that Numba compiles, and the key under which it can be kept on disk. Where any
-        number that the graph gives is not finite, it returns what ``op.perform`` gives instead.
+        number that the graph gives is not finite, and ``op.settled`` does not know better, it
+        returns what ``op.perform`` gives instead.
         None if something in the graph runs in Numba only by calling Python.
     """
     from pytensor.link.numba.cache import compile_numba_function_src
@@ -58,6 +65,9 @@ def numba_of_graph(
 
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
     get_mode("NUMBA").optimizer.rewrite(graph)
+    # What they leave of axes that numbers had in between takes long to compile.
+    dfs_rewriter(local_dimshuffle_lift, constant_folding).rewrite(graph)
+    MergeOptimizer().rewrite(graph)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Numba will use object mode")

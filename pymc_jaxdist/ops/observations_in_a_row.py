@@ -22,6 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.kernels.hidden_markov_log_likelihood import HiddenMarkovLogLikelihood
+from pymc_jaxdist.ops.repetition import repeated
 
 __all__ = ["ObservationsInARow", "observations_in_a_row"]
 
@@ -79,10 +80,7 @@ class ObservationsInARow:
         """Repeat a parameter for the observations of a block."""
         if self.block == 1 or parameter.type.shape in ((), (1,)):
             return parameter
-        # By indices, because the gradient of `pt.tile` is a sum over an axis, which in PyTensor 3
-        # sorts the axes by their strides and takes Numba seconds to compile.
-        each = np.arange(parameter.type.shape[0])
-        return cast(TensorVariable, parameter[np.tile(each, self.block)])
+        return repeated(parameter, self.block)
 
     def of_histories(self, log_likelihoods: TensorVariable) -> TensorVariable:
         """Repeat what depends on the last states for every history that ends in them."""

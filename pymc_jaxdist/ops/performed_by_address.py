@@ -8,15 +8,26 @@ kept.
 import ctypes
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import numpy as np
 from pytensor.graph.basic import Apply, Constant
-from pytensor.graph.op import Op
 from pytensor.tensor.type import TensorType
 
-__all__ = ["PerformedByAddress", "function_of_addresses"]
+__all__ = ["OpWithGraph", "PerformedByAddress", "function_of_addresses"]
+
+
+class OpWithGraph(Protocol):
+    """An Op that a graph computes too, but not everywhere."""
+
+    def settled(self, inputs: Sequence[Any], outputs: Sequence[np.ndarray]) -> bool:
+        """Tell whether what the graph gave is known to be right; it may be corrected in place."""
+
+    def perform(
+        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
+    ) -> None:
+        """Compute the outputs."""
 
 
 class PerformedByAddress:
@@ -24,26 +35,26 @@ class PerformedByAddress:
 
     Parameters
     ----------
-    op : Op
+    op : OpWithGraph
     node : Apply
         Inputs that are constant are not passed.
     identity : int
         By which the code asks for it. Two of the same identity do the same.
     """
 
-    def __init__(self, op: Op, node: Apply, identity: int) -> None:
+    def __init__(self, op: OpWithGraph, node: Apply, identity: int) -> None:
         self._op = op
         self._node = node
         _performed.setdefault(identity, WeakSet()).add(self)
 
     def perform(self, table: int) -> None:
-        """Perform the Op.
+        """Perform the Op, unless it knows better.
 
         Parameters
         ----------
         table : int
             Where the addresses and lengths of the inputs, and then of the outputs, begin. All
-            arrays are contiguous.
+            arrays are contiguous; the outputs hold what the graph gave.
         """
         moving = [x for x in self._node.inputs if not isinstance(x, Constant)]
         arrays = _arrays([x.type for x in [*moving, *self._node.outputs]], table)
@@ -52,10 +63,13 @@ class PerformedByAddress:
             x.data if isinstance(x, Constant) else next(arrays).copy()
             for x in self._node.inputs
         ]
-        storage: list[list[Any]] = [[None] for _ in self._node.outputs]
+        outputs = list(arrays)
+        if self._op.settled(inputs, outputs):
+            return
+        storage: list[list[Any]] = [[None] for _ in outputs]
         self._op.perform(self._node, inputs, storage)
-        for (output,) in storage:
-            next(arrays)[...] = output
+        for output, (computed,) in zip(outputs, storage, strict=True):
+            output[...] = computed
 
 
 _performed: dict[int, WeakSet[PerformedByAddress]] = {}

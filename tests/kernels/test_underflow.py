@@ -28,8 +28,16 @@ INF = np.inf
 
 
 def check(ll, start, matrix, expected=None):
-    """Value, value with gradient, and gradient against the reference and finite."""
+    """Compare with the reference; the matrix constant, and written out for each transition."""
     ll, start, matrix = (np.asarray(x, dtype=float) for x in (ll, start, matrix))
+    gradient = check_problem(ll, start, matrix, expected)
+    if len(ll) > 2:
+        check_problem(ll, start, np.broadcast_to(matrix, (len(ll) - 1, *matrix.shape)), expected)
+    return gradient
+
+
+def check_problem(ll, start, matrix, expected):
+    """Value, value with gradient, and gradient against the reference and finite."""
     truth = reference.log_likelihood(ll, start, matrix)
     if expected is not None:
         assert_close(truth, expected, 1e-9)
@@ -138,13 +146,14 @@ def test_derivative_at_a_structural_zero_is_exact_until_it_saturates():
     assert_close(d_matrix[0, 1] / limit, 1.0)
 
 
-def test_one_impossible_sequence_does_not_disturb_the_others():
+@pytest.mark.parametrize("matrix", [np.eye(2), np.tile(np.eye(2), (5, 1, 1))])
+def test_one_impossible_sequence_does_not_disturb_the_others(matrix):
     good = build_problem(Case(6, 2, (3,)), 1).log_likelihoods
     ll = good.copy()
     ll[1, 3] = -INF
     ll[2, 2] = [0, -2000]
     ll[2, 3] = [-INF, 0]
-    arguments = np.array([0.5, 0.5]), np.eye(2)
+    arguments = np.array([0.5, 0.5]), matrix
     (_, log_lik), gradient = value_and_gradient(ll, *arguments, None, np.ones(3))
     assert np.isneginf(log_lik[1])
     (_, alone), expected = value_and_gradient(ll[[0, 2]], *arguments, None, np.ones(2))

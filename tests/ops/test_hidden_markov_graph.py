@@ -215,12 +215,23 @@ IMPOSSIBLE = [
     np.ones(3) / 3,
     np.ones((3, 3)) / 3,
 ]
+# Of one sequence; only the kernel knows the gradients of the others then.
+PARTLY_IMPOSSIBLE = [observations(4, 6), np.zeros(3), np.array(1.0), *IMPOSSIBLE[3:]]
+PARTLY_IMPOSSIBLE[0][0, 2] = np.inf
 
 
-def test_impossible_evaluations_are_counted(compiled):
+def test_impossible_evaluations_are_counted(compiled, python_calls):
+    """Also those where nothing is possible, for which the kernel need not be compiled."""
     pmj.impossible_evaluations(reset=True)
-    assert (compiled[0](*IMPOSSIBLE)[0] == -np.inf).all()
+    value, *gradients = compiled[0](*IMPOSSIBLE)
+    assert (value == -np.inf).all()
+    assert not any(gradient.any() for gradient in gradients)
+    assert not python_calls
     assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 1}
+    value, *_ = compiled[0](*PARTLY_IMPOSSIBLE)
+    assert np.isneginf(value).tolist() == [True, False, False, False]
+    assert len(python_calls) == 1
+    assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 2}
 
 
 def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch, interrupts_arrive):
@@ -233,8 +244,8 @@ def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch,
         return perform(*arguments)
 
     monkeypatch.setattr(LogDensity, "perform", interrupted)
-    value, *_ = compiled[0](*IMPOSSIBLE)
-    assert (value == -np.inf).all()
+    value, *_ = compiled[0](*PARTLY_IMPOSSIBLE)
+    assert value[0] == -np.inf
     with pytest.raises(KeyboardInterrupt):
         time.sleep(10)
 
@@ -245,7 +256,7 @@ def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
 
     monkeypatch.setattr(LogDensity, "perform", fail)
     with pytest.raises(RuntimeError, match="the error is printed above"):
-        compiled[0](*IMPOSSIBLE)
+        compiled[0](*PARTLY_IMPOSSIBLE)
     assert "ValueError: out of luck" in capsys.readouterr().err
 
 

@@ -37,7 +37,7 @@ from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
 from pymc_jaxdist.kernels.native.stretches import begin_stretches_address, join_stretches_address
 from pymc_jaxdist.kernels.native.vectors import LANES
 
-__all__ = ["posterior_function", "posterior_handler"]
+__all__ = ["posterior_function", "posterior_handler", "set_zero"]
 
 # Sequences so few and so long are cut into stretches: four or more fill half of the lanes by
 # themselves, and with more states the products cost more than the lanes that stay empty.
@@ -79,8 +79,9 @@ def _pairs_of_lane(lanes, lane, steps, states, pairs, begin):
 
 
 @called_from_compiled
-def _set_zero(numbers, size):
-    for i in range(size):
+def set_zero(numbers, begin, end):
+    """Write zeros from one place to before another."""
+    for i in range(begin, end):
         numbers[i] = 0.0
 
 
@@ -148,14 +149,14 @@ def posterior_function(unrolled: int, own_matrix: bool, constant: bool) -> types
         log_likelihood, status = floats(log_likelihood), floats(status)
         posterior, first, pairs = floats(posterior), floats(first), floats(pairs)
         before, evidence = floats(before), floats(evidence)
-        _set_zero(first, N * K)
+        set_zero(first, 0, N * K)
         if constant:
-            _set_zero(pairs, N * square)
+            set_zero(pairs, 0, N * square)
         elif series_of_pairs:
-            _set_zero(pairs, (N if own_matrix else 1) * matrices * square)
+            set_zero(pairs, 0, (N if own_matrix else 1) * matrices * square)
         else:
-            _set_zero(before, N * T * K)
-            _set_zero(evidence, N * T * K)
+            set_zero(before, 0, N * T * K)
+            set_zero(evidence, 0, N * T * K)
         few = constant and N < FEW_SEQUENCES and K <= MAX_STATES_OF_STRETCHES
         shortest = T
         for n in range(N):
