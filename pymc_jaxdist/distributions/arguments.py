@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
@@ -78,7 +79,8 @@ def known_value(variable: TensorVariable) -> np.ndarray | None:
     if isinstance(variable, SharedVariable):
         return np.asarray(variable.get_value(borrow=True))
     if all(isinstance(root, Constant) for root in graph_inputs([variable])):
-        return np.asarray(variable.eval(mode="FAST_COMPILE"))
+        # Not `variable.eval`, which keeps the function for as long as there is the variable.
+        return np.asarray(pytensor.function([], variable, mode="FAST_COMPILE")())
     return None
 
 
