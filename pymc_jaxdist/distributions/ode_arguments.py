@@ -23,6 +23,7 @@ from pymc_jaxdist.kernels.ode.interpolation import Interpolated
 from pymc_jaxdist.kernels.ode.layout import Argument, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
 from pymc_jaxdist.ops.by_value import ByValue
+from pymc_jaxdist.ops.compat import barriers_end_before_fusion
 
 __all__ = ["PreparedEquation", "by_value", "prepare_equation"]
 
@@ -140,6 +141,7 @@ def prepare_equation(
         run_in=run_in(where, events),
         observe=by_value(where, checks.observed_states(where, observe, names, n_states)),
         times_in_order=_in_order(times),
+        stages_in_a_loop=barriers_end_before_fusion(),
     )
     cores = [
         (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)

@@ -20,6 +20,7 @@ __all__ = [
     "ForwardModeOp",
     "VersionedOp",
     "add_supervisor_to_fgraph",
+    "barriers_end_before_fusion",
     "dfs_rewriter",
     "flags_of_small_loops",
     "in_order",
@@ -165,3 +166,11 @@ def flags_of_small_loops() -> dict[str, str]:
     if jax.__version_info__ >= (0, 12):
         return {}
     return {"xla_backend_extra_options": f"xla_cpu_small_while_loop_byte_threshold={2**18}"}
+
+
+def barriers_end_before_fusion() -> bool:
+    """Tell whether XLA removes optimization barriers before it fuses operations.
+
+    Then nothing but a loop keeps it from computing an expression in each place that reads it.
+    """
+    return jax.__version_info__ < (0, 12)

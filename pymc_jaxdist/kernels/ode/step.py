@@ -70,7 +70,8 @@ def computed_once(x: jax.Array) -> jax.Array:
 
     XLA puts the expression for an array into every place that reads it. A stage of a step is read
     by all later ones, often several times, and would be computed again each time: the value for a
-    system of 20 states then takes three times as long, its gradient five times.
+    system of 20 states then takes three times as long, its gradient five times. (Some versions of
+    XLA do it in spite of this.)
 
     Examples
     --------

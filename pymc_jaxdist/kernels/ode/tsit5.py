@@ -1,9 +1,12 @@
 """Tsitouras' explicit Runge-Kutta method of order 5, for problems that are not stiff."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from pymc_jaxdist.kernels.ode.step import Field, Step, computed_once
 
@@ -49,9 +52,22 @@ ERROR = (
 STABILITY_LIMIT = 3.0
 
 
+class _Stages(NamedTuple):
+    """The slopes of all stages, and the states where the last two were computed."""
+
+    slopes: tuple[jax.Array, ...]
+    previous: jax.Array
+    last: jax.Array
+
+
 @dataclass(frozen=True)
 class Tsit5:
     """Tsitouras' method of order 5 with seven stages, the last of which begins the next step.
+
+    Parameters
+    ----------
+    stages_in_a_loop : bool
+        Whether to compile one stage and repeat it, rather than each by itself.
 
     References
     ----------
@@ -61,6 +77,8 @@ class Tsit5:
        IV.2, eq. 2.26 (the estimate of stiffness). Springer.
     """
 
+    stages_in_a_loop: bool = False
+
     error_order = 5
     lands_on_observations = False
     fixed_size = None
@@ -69,18 +87,40 @@ class Tsit5:
 
     def step(self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array) -> Step:
         """Take a step; see `Step`."""
-        slopes = [slope]
-        for node, row in zip(NODES, MATRIX, strict=True):
-            before = slopes[-1]
-            argument = computed_once(y + h * sum(a * k for a, k in zip(row, slopes, strict=True)))
-            slopes.append(computed_once(f(t + node * h, argument)))
-            if len(slopes) < len(NODES) + 1:
-                previous_argument = argument
+        stages = self._looped_stages if self.stages_in_a_loop else self._stages
+        slopes, previous, last = stages(f, t, h, y, slope)
         error = h * sum(e * k for e, k in zip(ERROR, slopes, strict=True))
-        distance = jnp.sum((argument - previous_argument) ** 2)
-        growth = jnp.sum((slopes[-1] - before) ** 2)
+        distance = jnp.sum((last - previous) ** 2)
+        growth = jnp.sum((slopes[-1] - slopes[-2]) ** 2)
         rate = jnp.sqrt(growth / jnp.where(distance > 0, distance, jnp.inf))
-        return Step(argument, slopes[-1], error, tuple(slopes), h * rate / STABILITY_LIMIT)
+        return Step(last, slopes[-1], error, slopes, h * rate / STABILITY_LIMIT)
+
+    def _stages(
+        self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
+    ) -> _Stages:
+        slopes, arguments = [slope], []
+        for node, row in zip(NODES, MATRIX, strict=True):
+            argument = y + h * sum(a * k for a, k in zip(row, slopes, strict=True))
+            arguments.append(computed_once(argument))
+            slopes.append(computed_once(f(t + node * h, arguments[-1])))
+        return _Stages(tuple(slopes), *arguments[-2:])
+
+    def _looped_stages(
+        self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
+    ) -> _Stages:
+        def stage(slopes: jax.Array, now: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+            position, node, row = now
+            argument = y + h * jnp.sum(row[:, None] * slopes, axis=0)
+            k = f(t + node * h, argument)
+            return lax.dynamic_update_index_in_dim(slopes, k, position, 0), argument
+
+        matrix = np.zeros((len(MATRIX), len(ERROR)))
+        for i, row in enumerate(MATRIX):
+            matrix[i, : len(row)] = row
+        table = (jnp.arange(1, len(ERROR)), *(jnp.asarray(x, y.dtype) for x in (NODES, matrix)))
+        blank = jnp.zeros((len(ERROR), *y.shape), y.dtype)
+        slopes, arguments = lax.scan(stage, blank.at[0].set(slope), table)
+        return _Stages(tuple(slopes), arguments[-2], arguments[-1])
 
     def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
         """Return the solution at ``t + u h`` by the method's own polynomial of order 4."""

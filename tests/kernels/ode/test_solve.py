@@ -19,10 +19,13 @@ from tests.kernels.ode.problems import CASES, inputs, jacobians, numpy_field, pr
 from tests.reference import differential_equations as reference
 
 EXPLICIT, STIFF, AUTO = (Tsit5(),), (Rodas5P(),), (Tsit5(), Rodas5P())
+LOOPED = (Tsit5(stages_in_a_loop=True),)
 RUNS = [
     ("lotka-volterra", EXPLICIT, False),
     ("lotka-volterra", EXPLICIT, True),
     ("driven", EXPLICIT, False),
+    ("driven", LOOPED, False),
+    ("lotka-volterra", LOOPED, True),
     ("driven", STIFF, True),
     ("oral dose", AUTO, False),
     ("oral dose", (RK4(0.02),), True),

@@ -1,0 +1,41 @@
+"""The stages of a step, repeated in a loop where XLA would compute them again and again."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import pymc_jaxdist as pmj
+from pymc_jaxdist.distributions import ode_arguments
+from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
+
+
+def lorenz96(t, y, params):
+    return (jnp.roll(y, -1) - jnp.roll(y, 2)) * jnp.roll(y, 1) - y + params["forcing"]
+
+
+def solution(n_states):
+    """Solve for two subjects."""
+    y0 = 4 + np.sin(np.arange(2.0 * n_states)).reshape(2, -1)
+    params, times = {"forcing": np.array([8.0, 6.0])}, np.array([0.2, 0.5])
+    states = pmj.ode_solution(lorenz96, params=params, y0=y0, times=times, solver="tsit5")
+    return states.eval()
+
+
+@pytest.mark.parametrize(("n_states", "enough"), [(3, False), (4, True)])
+def test_larger_systems_have_the_same_solutions(monkeypatch, n_states, enough):
+    """That of a loop is the same method, to rounding."""
+    looped = []
+    stages = Tsit5._looped_stages
+
+    def spy(*arguments):
+        looped.append(True)
+        return stages(*arguments)
+
+    monkeypatch.setattr(Tsit5, "_looped_stages", spy)
+    found = {}
+    for recomputes in (False, True):
+        monkeypatch.setattr(ode_arguments, "barriers_end_before_fusion", lambda x=recomputes: x)
+        found[recomputes] = solution(n_states)
+        assert bool(looped) == (recomputes and enough)
+    assert_allclose(found[False], found[True], rtol=1e-12)
