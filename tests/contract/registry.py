@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 
 import pymc_jaxdist as pmj
 
-__all__ = ["ENTRIES", "NO_DISTRIBUTIONS", "PARTS", "Entry", "Parameter"]
+__all__ = ["ENTRIES", "KERNELS", "NO_DISTRIBUTIONS", "PARTS", "Entry", "Parameter"]
 
 N_TIMES = 4
 #: Public names that are no distributions: they have tests of their own.
@@ -247,6 +247,10 @@ def raw_terms(value: Any, p: dict) -> Any:
 
 
 SCALE = Parameter(np.array(0.5), "positive", 0)
+
+#: One entry per kernel; the others differ only in what they pass to it. What costs a compilation of
+#: its own is asked of these first, of the others in slow tests or by `make scoreboard`.
+KERNELS = ("MarginalHMM", "MarginalHSMM", "ODEObserved", "NeuralNetObserved", "JaxDist", "hmm_logp")
 
 ENTRIES = {
     "MarginalHMM": Entry(("MarginalHMM",), {**NORMAL, **CHAIN}, (N_TIMES,), markov),

@@ -3,16 +3,13 @@
 import pytest
 
 from tests.contract import measures
-from tests.contract.registry import ENTRIES
+from tests.contract.registry import ENTRIES, KERNELS
+from tests.slow_cases import slow_except
 
 every_entry = pytest.mark.parametrize("name", ENTRIES)
 
-#: One entry per kernel; the others differ only in what they pass to it. What costs a compilation of
-#: its own is asked of these, and of every entry by `make scoreboard`.
-KERNELS = ("MarginalHMM", "MarginalHSMM", "ODEObserved", "NeuralNetObserved", "JaxDist", "hmm_logp")
 
-
-@every_entry
+@pytest.mark.parametrize("name", slow_except(ENTRIES, *KERNELS))
 def test_units_together_are_units_alone(name):
     assert measures.batch_error(name) <= 1e-12
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.contract import graphs, measures
-from tests.contract.registry import ENTRIES
+from tests.contract.registry import ENTRIES, KERNELS
+from tests.slow_cases import slow_except
 
 DISTRIBUTIONS = [name for name, entry in ENTRIES.items() if entry.is_distribution]
 every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -13,7 +14,7 @@ every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
 FAR = 4.0
 
 
-@every_distribution
+@pytest.mark.parametrize("name", slow_except(DISTRIBUTIONS, *set(KERNELS) & set(DISTRIBUTIONS)))
 def test_scores_are_zero_at_the_parameters_of_the_draws(name):
     scores = measures.score_test(name)
     assert scores

@@ -10,13 +10,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.contract import graphs, models
-from tests.contract.registry import ENTRIES
+from tests.contract.registry import ENTRIES, KERNELS
 from tests.distributions.compiled import interpreted
+from tests.slow_cases import slow_except
 
 every_entry = pytest.mark.parametrize("name", ENTRIES)
-every_distribution = pytest.mark.parametrize(
-    "name", [name for name, entry in ENTRIES.items() if entry.is_distribution]
-)
+DISTRIBUTIONS = [name for name, entry in ENTRIES.items() if entry.is_distribution]
 COPIES = {
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
     "cloudpickle": lambda x: cloudpickle.loads(cloudpickle.dumps(x)),
@@ -74,7 +73,7 @@ def test_data_can_be_exchanged(name):
         assert_allclose(logp(point), models.log_densities(fresh)(point), rtol=1e-13)
 
 
-@every_distribution
+@pytest.mark.parametrize("name", slow_except(DISTRIBUTIONS, *set(KERNELS) & set(DISTRIBUTIONS)))
 def test_arviz_gets_one_log_likelihood_a_unit_and_predictions(name):
     model, entry = models.model(name), ENTRIES[name]
     quiet = {"progressbar": False, "random_seed": 1}

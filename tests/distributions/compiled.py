@@ -17,6 +17,21 @@ def interpreted():
     return pytensor.config.change_flags(mode=FAST)
 
 
+def some_draws(model, draws):
+    """Sample two chains without compiling a gradient."""
+    with model, interpreted():
+        return pm.sample(
+            draws,
+            tune=20,
+            chains=2,
+            cores=1,
+            step=pm.Metropolis(),
+            compute_convergence_checks=False,
+            progressbar=False,
+            random_seed=1,
+        )
+
+
 def wide_constants():
     """Return a context in which PyTensor stores 1.5 and 2 in eight bytes, as our kernels do.
 

@@ -14,9 +14,7 @@ from pytensor.compile.mode import Mode, get_mode
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import DataError, FunctionError, ParameterError, ShapeError
-from tests.distributions.compiled import FAST, evaluate, interpreted
-
-pytestmark = pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
+from tests.distributions.compiled import FAST, evaluate, interpreted, some_draws
 
 N, T = 4, 6
 Y = np.random.default_rng(0).normal(size=(N, T)).cumsum(-1)
@@ -68,17 +66,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def idata(model):
-    with model:
-        return pm.sample(
-            50,
-            tune=200,
-            chains=2,
-            cores=1,
-            compute_convergence_checks=False,
-            **QUIET,
-            nuts_sampler="numpyro",
-            nuts_sampler_kwargs={"chain_method": "vectorized"},
-        )
+    return some_draws(model, 50)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -207,6 +195,7 @@ class TestPyMC:
         copied = cloudpickle.loads(cloudpickle.dumps(model))
         assert_allclose(copied.point_logps()["y"], logp)
 
+    @pytest.mark.slow
     def test_second_derivatives(self, model):
         point = model.initial_point()
         hessian = model.compile_fn(model.d2logp(negate_output=False), mode=FAST)(point)

@@ -21,11 +21,9 @@ from pytensor.graph.traversal import ancestors
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity
-from tests.distributions.compiled import FAST, interpreted, relative_error
+from tests.distributions.compiled import FAST, interpreted, relative_error, some_draws
 from tests.distributions.four_networks import NETWORKS, PLAIN_START, as_layers, plain
 from tests.reference.neural_network import convolve, multilayer_perceptron, normal_logpdf
-
-pytestmark = pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
 
 N = 7
 RNG = np.random.default_rng(0)
@@ -250,17 +248,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def idata(model):
-    with model:
-        return pm.sample(
-            40,
-            tune=60,
-            chains=2,
-            cores=1,
-            compute_convergence_checks=False,
-            **QUIET,
-            nuts_sampler="numpyro",
-            nuts_sampler_kwargs={"chain_method": "vectorized"},
-        )
+    return some_draws(model, 40)
 
 
 class TestPyMC:
@@ -339,6 +327,7 @@ class TestPyMC:
         intervened = pm.do(model, {"sigma": 2.0})
         assert "sigma" not in [rv.name for rv in intervened.free_RVs]
 
+    @pytest.mark.slow
     def test_second_derivatives(self, model):
         point = model.initial_point()
         hessian = model.compile_fn(model.d2logp(negate_output=False), mode=FAST)(point)

@@ -18,7 +18,7 @@ from scipy.stats import norm, poisson, t
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import ShapeError
 from pymc_jaxdist.ops import LogDensity
-from tests.distributions.compiled import FAST, interpreted
+from tests.distributions.compiled import FAST, interpreted, some_draws
 
 RATES = np.array([1.0, 0.5, 0.3])
 STEP = 1e-6
@@ -419,18 +419,8 @@ def test_check_ode_looks_at_where_sampling_starts(start, told):
 
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():
     model = unknown_start("forward", "tsit5")
+    idata = some_draws(model, 20)
     with model:
-        idata = pm.sample(
-            20,
-            tune=50,
-            chains=2,
-            nuts_sampler="numpyro",
-            # Tests that ran before in this process may have started JAX with one device.
-            nuts_sampler_kwargs={"chain_method": "vectorized"},
-            progressbar=False,
-            random_seed=1,
-            compute_convergence_checks=False,
-        )
         pm.compute_log_likelihood(idata, progressbar=False)
         predictive = pm.sample_posterior_predictive(
             idata, var_names=["y"], progressbar=False, random_seed=1

@@ -74,6 +74,7 @@ def test_as_in_one_program(sensitivity, mode, monkeypatch):
             assert len(programs) <= 2  # the other is whether the first attempt is vain
 
 
+@pytest.mark.slow
 def test_channels_with_distributions_of_their_own():
     rate = pt.dscalar("rate")
 

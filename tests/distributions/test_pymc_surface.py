@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import pymc_jaxdist as pmj
-from tests.distributions.compiled import FAST, evaluate, interpreted
+from tests.distributions.compiled import FAST, evaluate, interpreted, some_draws
 
 # How PyMC 5 runs NumPyro.
 pytestmark = pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
@@ -41,17 +41,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def idata(model):
-    with model:
-        return pm.sample(
-            50,
-            tune=200,
-            chains=2,
-            cores=1,
-            compute_convergence_checks=False,
-            **QUIET,
-            nuts_sampler="numpyro",
-            nuts_sampler_kwargs={"chain_method": "vectorized"},
-        )
+    return some_draws(model, 50)
 
 
 def logp_at_start(model):

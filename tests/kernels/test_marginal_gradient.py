@@ -101,7 +101,11 @@ def test_gradient_equals_central_differences(case):
         assert_close(actual[position], expected, 1e-6)
 
 
-HESSIAN_CASES = [Case(4, 3), Case(3, 2, varying=True), Case(2, 9)]
+HESSIAN_CASES = [
+    Case(4, 3),
+    Case(3, 2, varying=True),
+    pytest.param(Case(2, 9), marks=pytest.mark.slow),
+]
 hessian = jax.jit(jax.hessian(marginal_log_likelihood, (0, 1, 2)))
 
 

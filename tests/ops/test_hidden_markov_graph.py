@@ -119,9 +119,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", slow_except(SHAPES, "missing", "lengths and known states", "varying in time")
-)
+@pytest.mark.parametrize("name", slow_except(SHAPES, "lengths and known states", "varying in time"))
 def test_every_shape(name, python_calls):
     assert_same_without_python(SHAPES[name](), python_calls)
 

@@ -237,7 +237,7 @@ def permutations(full: bool) -> Measured:
         yield name, measures.permutation_error(name)
 
 
-@row("Bad inputs that raise a named error in the template, percent", "= 100", fast=True)
+@row("Bad inputs that raise a named error in the template, percent", "= 100")
 def bad_inputs(full: bool) -> Measured:
     named = [isinstance(complaint(mistake), JaxDistError) for mistake in CATALOGUE.values()]
     assert len(named) >= 60

@@ -29,11 +29,10 @@ RUNS = [
     ("driven", STIFF, True),
     ("oral dose", AUTO, False),
     ("oral dose", (RK4(0.02),), True),
-    ("robertson", STIFF, False),
     ("robertson", AUTO, True),
     ("six states", STIFF, False),
-    ("ten states", STIFF, True),
 ]
+SLOW_RUNS = [("robertson", STIFF, False), ("ten states", STIFF, True)]
 
 
 @lru_cache
@@ -61,7 +60,10 @@ def weighted(name, methods, reverse):
     return jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
 
 
-@pytest.mark.parametrize(("name", "methods", "reverse"), RUNS)
+@pytest.mark.parametrize(
+    ("name", "methods", "reverse"),
+    [*RUNS, *(pytest.param(*run, marks=pytest.mark.slow) for run in SLOW_RUNS)],
+)
 def test_values_and_gradients(name, methods, reverse):
     case = CASES[name]
     states, derivatives = truth(name)
