@@ -14,7 +14,7 @@ from pytensor.compile.mode import Mode, get_mode
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import DataError, FunctionError, ParameterError, ShapeError
-from tests.distributions.compiled import FAST, evaluate, interpreted, some_draws
+from tests.distributions.compiled import FAST, evaluate, some_draws
 
 N, T = 4, 6
 Y = np.random.default_rng(0).normal(size=(N, T)).cumsum(-1)
@@ -42,12 +42,6 @@ def draw_in_numpy(drift, sigma, rng, size):
 
 def reference(y, drift, sigma):
     return st.norm.logpdf(np.diff(y), np.asarray(drift)[..., None], sigma).sum(-1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def build(observed=Y, **kwargs):

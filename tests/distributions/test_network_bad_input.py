@@ -17,17 +17,10 @@ from pymc_jaxdist.errors import (
     ParameterError,
     ShapeError,
 )
-from tests.distributions.compiled import interpreted
 from tests.distributions.four_networks import NETWORKS, PLAIN_START, Linen, plain
 
 X = np.random.default_rng(0).normal(size=(7, 2))
 Y = np.arange(7.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def normal(out):

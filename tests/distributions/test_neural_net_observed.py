@@ -21,7 +21,7 @@ from pytensor.graph.traversal import ancestors
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity
-from tests.distributions.compiled import FAST, interpreted, relative_error, some_draws
+from tests.distributions.compiled import FAST, relative_error, some_draws
 from tests.distributions.four_networks import NETWORKS, PLAIN_START, as_layers, plain
 from tests.reference.neural_network import convolve, multilayer_perceptron, normal_logpdf
 
@@ -35,12 +35,6 @@ MODES = {
     "Numba": lambda: get_mode("NUMBA"),
     "JAX": lambda: get_mode("JAX"),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def build(kind="plain", x=X, y=Y, **kwargs):

@@ -18,17 +18,11 @@ from scipy.stats import norm, poisson, t
 import pymc_jaxdist as pmj
 from pymc_jaxdist.errors import ShapeError
 from pymc_jaxdist.ops import LogDensity
-from tests.distributions.compiled import FAST, interpreted, some_draws
+from tests.distributions.compiled import FAST, some_draws
 
 RATES = np.array([1.0, 0.5, 0.3])
 STEP = 1e-6
 FAST_SOLVER = {"solver": "tsit5", "rtol": 1e-9}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def decay(time, y, rate):

@@ -13,16 +13,10 @@ from numpy.testing import assert_allclose
 from scipy.interpolate import CubicHermiteSpline
 
 import pymc_jaxdist as pmj
-from tests.distributions.compiled import FAST, interpreted
+from tests.distributions.compiled import FAST
 
 STEP = 1e-6
 TIGHT = {"solver": "tsit5", "rtol": 1e-9, "atol": 1e-9}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def solution(field, **arguments):

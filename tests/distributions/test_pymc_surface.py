@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import pymc_jaxdist as pmj
-from tests.distributions.compiled import FAST, evaluate, interpreted, some_draws
+from tests.distributions.compiled import FAST, evaluate, some_draws
 
 # How PyMC 5 runs NumPyro.
 pytestmark = pytest.mark.filterwarnings("ignore:Some donated buffers were not usable:UserWarning")
@@ -18,12 +18,6 @@ N, T = 4, 6
 MATRIX = np.array([[0.9, 0.1], [0.2, 0.8]])
 Y = np.random.default_rng(0).normal(size=(N, T)) + np.repeat([[0.0], [3.0]], [2, 2], axis=0)
 QUIET = {"progressbar": False, "random_seed": 1}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def interpreted_mode():
-    with interpreted():
-        yield
 
 
 def build(observed=Y, **kwargs):
