@@ -22,6 +22,7 @@ from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_STATES
 from pymc_jaxdist.ops.hidden_markov_gradients import HiddenMarkovGradients
 from pymc_jaxdist.ops.inner_graph import InnerGraph
 from pymc_jaxdist.ops.observations_in_a_row import observations_in_a_row
+from pymc_jaxdist.ops.stationary_start import StationaryPullback, StationaryStart
 
 __all__ = ["hidden_markov_graph"]
 
@@ -47,18 +48,23 @@ def hidden_markov_graph(
     list of TensorVariable or None
         The log-likelihoods and the gradients. Exact where all are finite; elsewhere the kernel
         itself has to say what they are. None for kernels that have no such graph: other models,
-        stationary initial probabilities, more than 64 states.
+        more than 64 states.
     """
     if not _has_graph(kernel):
         return None
     remaining = list(inputs)
-    value, transition_matrix, initial_probs = (remaining.pop(0) for _ in range(3))
+    value, transition_matrix = remaining.pop(0), remaining.pop(0)
+    initial_probs = remaining.pop(0) if kernel.initial_probs_given else None
     lengths = remaining.pop(0) if kernel.lengths_given else None
     allowed_states = remaining.pop(0) if kernel.allowed_states_given else None
-    own_lengths = (*transition_matrix.type.shape[-2:], initial_probs.type.shape[-1])
-    states = next((length for length in own_lengths if length is not None), None)
+    lengths_of_states = [*transition_matrix.type.shape[-2:]]
+    if initial_probs is not None:
+        lengths_of_states.append(initial_probs.type.shape[-1])
+    states = next((length for length in lengths_of_states if length is not None), None)
     matrices = 1 if transition_matrix.type.ndim == 2 else transition_matrix.type.shape[-3]
     if states is None or states > MAX_STATES or matrices is None:
+        return None
+    if initial_probs is None and matrices != 1:
         return None
 
     batch_shape = [_length(value, axis) for axis in range(batch_ndim)]
@@ -93,12 +99,15 @@ def hidden_markov_graph(
 
     if row is None:
         evidence = _flat(evidence, batch_shape, [times, states])
-    start = _flat_or_shared(initial_probs, batch_shape, [states])
     of_one = [states, states] if transition_matrix.type.ndim == 2 else [matrices, states, states]
     matrix = _flat_or_shared(transition_matrix, batch_shape, of_one)
     own_matrix = matrix.type.ndim > len(of_one)
     if matrices == 1 and not own_matrix:
         matrix = matrix.reshape((states, states))
+    if initial_probs is None:
+        start = StationaryStart(own_matrix)(matrix)
+    else:
+        start = _flat_or_shared(initial_probs, batch_shape, [states])
     op = HiddenMarkovGradients(
         states,
         own_start=start.type.ndim > 1,
@@ -106,10 +115,16 @@ def hidden_markov_graph(
         constant=matrices == 1,
         padded=row is None,
     )
-    log_likelihood, *gradients = op(evidence, start, matrix, order, used, return_list=True)
+    log_likelihood, by_evidence, by_start, by_matrix = op(
+        evidence, start, matrix, order, used, return_list=True
+    )
     if batch_ndim != 1:
         log_likelihood = log_likelihood.reshape(tuple(batch_shape))
-    known = dict(zip((evidence, start, matrix), gradients, strict=True))
+    known = {evidence: by_evidence, matrix: by_matrix}
+    if initial_probs is None:
+        known[matrix] = by_matrix + StationaryPullback()(matrix, by_start)
+    else:
+        known[start] = by_start
     wanted = [inputs[i] for i in wrt]
     return [
         log_likelihood,
@@ -118,13 +133,9 @@ def hidden_markov_graph(
 
 
 def _has_graph(kernel: Any) -> bool:
-    return (
-        isinstance(kernel, HiddenMarkovLogLikelihood)
-        and kernel.initial_probs_given
-        and all(
-            isinstance(emission, Emission) and isinstance(emission.log_density, InnerGraph)
-            for emission in kernel.emissions
-        )
+    return isinstance(kernel, HiddenMarkovLogLikelihood) and all(
+        isinstance(emission, Emission) and isinstance(emission.log_density, InnerGraph)
+        for emission in kernel.emissions
     )
 
 

@@ -43,9 +43,12 @@ def value_and_gradients(inputs, logp, mode):
 def hidden_markov(y, emission, parameters, *, start=None, matrix=None, states=2, **options):
     """Return inputs, log-likelihoods and a point of a model of given observations.
 
-    ``parameters`` are values of those of ``emission``; ``start`` and ``matrix`` are shapes.
+    ``parameters`` are values of those of ``emission``; ``start`` and ``matrix`` are shapes, or
+    ``start`` is "stationary".
     """
-    start, matrix = start or (states,), matrix or (states, states)
+    stationary = start == "stationary"
+    start = (states,) if stationary else start or (states,)
+    matrix = matrix or (states, states)
     point = [
         *(np.asarray(x, dtype=float) for x in parameters),
         RNG.dirichlet(np.ones(states), size=start[:-1]) / states ** (options.get("order", 1) - 1),
@@ -53,8 +56,13 @@ def hidden_markov(y, emission, parameters, *, start=None, matrix=None, states=2,
     ]
     inputs = [pt.tensor(shape=x.shape, dtype="float64") for x in point]
     with pm.Model():
-        pmj.MarginalHMM("y", emission(*inputs[:-2]), inputs[-1], inputs[-2], observed=y, **options)
+        initial_probs = "stationary" if stationary else inputs[-2]
+        pmj.MarginalHMM(
+            "y", emission(*inputs[:-2]), inputs[-1], initial_probs, observed=y, **options
+        )
         (logp,) = pm.modelcontext(None).logp(sum=False)
+    if stationary:
+        del inputs[-2], point[-2]
     return inputs, logp, point
 
 
@@ -115,11 +123,24 @@ SHAPES = {
     ),
     "a matrix each": lambda: normal(observations(3, 8), 3, matrix=(3, 1, 3, 3)),
     "all their own": lambda: normal(observations(3, 8), matrix=(3, 7, 2, 2), start=(3, 2)),
+    "stationary": lambda: normal(with_missing(4, 30), 3, start="stationary"),
+    "stationary, a matrix each": lambda: normal(
+        observations(3, 8), 3, matrix=(3, 1, 3, 3), start="stationary"
+    ),
     "order 2": lambda: normal(observations(3, 99), matrix=(2, 2, 2), start=(2, 2), order=2),
 }
 
 
-@pytest.mark.parametrize("name", slow_except(SHAPES, "lengths and known states", "varying in time"))
+def test_no_stationary_start(python_calls):
+    """Of two classes of states, each keeps to itself: impossible, as the kernel says."""
+    inputs, logp, (mu, sigma, _) = normal(observations(2, 5), 3, start="stationary")
+    value, *gradients = value_and_gradients(inputs, logp, "NUMBA")(mu, sigma, np.eye(3))
+    assert python_calls
+    assert (value == -np.inf).all()
+    assert not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", slow_except(SHAPES, "lengths and known states", "stationary"))
 def test_every_shape(name, python_calls):
     assert_same_without_python(SHAPES[name](), python_calls)
 
@@ -311,9 +332,10 @@ def test_data_can_be_replaced_by_longer_ones(python_calls):
 
 
 def test_a_model_that_numba_cannot_do_alone_uses_the_kernel(python_calls):
-    """Stationary initial probabilities are the kernel's own."""
-    mu, matrix = pt.dvector("mu"), pt.dmatrix("matrix")
-    hmm = pmj.MarginalHMM.dist(pm.Normal.dist(mu, 1.0), matrix, shape=(2, 5))
+    """An emission written in JAX is the kernel's own."""
+    mu, matrix = pt.tensor("mu", shape=(2,)), pt.tensor("matrix", shape=(2, 2))
+    emission = pmj.JaxDist.dist(lambda y, mu: -((y - mu) ** 2), mu)
+    hmm = pmj.MarginalHMM.dist(emission, matrix, shape=(2, 5))
     inputs, logp = [mu, matrix], pm.logp(hmm, observations(2, 5))
     point = [RATES, np.array([[0.9, 0.1], [0.3, 0.7]])]
     native = value_and_gradients(inputs, logp, "NUMBA")(*point)
