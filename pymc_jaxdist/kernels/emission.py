@@ -145,6 +145,8 @@ class Emission:
             asked = tuple(positions)
             if isinstance(cotangent, SymbolicZero) or not asked:
                 return (None,) * len(values)
+            # Every sum would compute it again, though the branch below keeps it anyway.
+            cotangent = jax.lax.optimization_barrier(cotangent)
 
             def again(_: Any) -> Any:
                 finite: tuple[Any, ...] = pullback(with_finite_slopes, values, asked)[1](cotangent)

@@ -11,8 +11,10 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.tensor.basic import ARange, constant
 
+from pymc_jaxdist.ops.compat import dfs_rewriter
 from pymc_jaxdist.ops.finite_derivatives import make_derivatives_finite
 from pymc_jaxdist.ops.linkers import know_our_ops
+from pymc_jaxdist.ops.shared_divisors import multiply_by_reciprocals
 
 __all__ = ["InnerGraph"]
 
@@ -64,6 +66,7 @@ class InnerGraph:
 
         rewritten = self.fgraph.clone()
         get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
+        dfs_rewriter(multiply_by_reciprocals).rewrite(rewritten)
         _widen_ranges(rewritten)
         if self.finite_derivatives:
             make_derivatives_finite(rewritten)

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 from pytensor.compile.io import In
-from pytensor.compile.mode import get_mode
+from pytensor.compile.mode import get_mode, optdb
 from pytensor.configdefaults import config
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -18,11 +18,13 @@ from pytensor.tensor.rewriting.basic import constant_folding
 from pytensor.tensor.rewriting.elemwise import local_dimshuffle_lift
 
 from pymc_jaxdist.ops.compat import add_supervisor_to_fgraph, dfs_rewriter
+from pymc_jaxdist.ops.computed_again import ComputeAgain
 from pymc_jaxdist.ops.performed_by_address import (
     OpWithGraph,
     PerformedByAddress,
     function_of_addresses,
 )
+from pymc_jaxdist.ops.shared_divisors import multiply_by_reciprocals
 
 __all__ = ["numba_of_graph"]
 
@@ -31,6 +33,17 @@ __all__ = ["numba_of_graph"]
 NAME = "numba_funcified_fgraph_or_op"
 NAME_AT_ADDRESSES = "numba_funcified_fgraph_at_addresses"
 SIGNATURE = "int64(int64)"
+
+QUICKER_DENSITIES = "pymc_jaxdist_quicker_densities"
+# After what would turn products back into divisions and merge what is computed twice; before
+# elementwise operations are fused.
+optdb.register(
+    "pymc_jaxdist_multiply_by_reciprocals",
+    dfs_rewriter(multiply_by_reciprocals),
+    QUICKER_DENSITIES,
+    position=48.95,
+)
+optdb.register("pymc_jaxdist_compute_again", ComputeAgain(), QUICKER_DENSITIES, position=48.96)
 
 
 def numba_of_graph(
@@ -64,7 +77,7 @@ def numba_of_graph(
     from pymc_jaxdist.kernels.native.compilation import called_by_symbol
 
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
-    get_mode("NUMBA").optimizer.rewrite(graph)
+    get_mode("NUMBA").including(QUICKER_DENSITIES).optimizer.rewrite(graph)
     # What they leave of axes that numbers had in between takes long to compile.
     dfs_rewriter(local_dimshuffle_lift, constant_folding).rewrite(graph)
     MergeOptimizer().rewrite(graph)
