@@ -7,6 +7,7 @@ from typing import Any
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
+from pytensor.tensor.utils import safe_signature
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.any_emission import AnyEmission
@@ -72,15 +73,9 @@ class HiddenMarkovModel:
         """1 if observations are vectors, else 0."""
         return 1 if len(self.emissions) > 1 else self.emissions[0].event_ndim
 
-    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
-        """Return what makes a `pymc.CustomDist` of this model."""
-        return {
-            "dist": self.draw,
-            "logp": self.logp,
-            "support_point": self.support_point,
-            "ndim_supp": 1 + self.event_ndim,
-            "class_name": class_name,
-        }
+    def core_signature(self, n_parameters: int) -> str:
+        """Return the dimensions that belong to one draw, those of parameters and of the draw."""
+        return str(safe_signature([0] * n_parameters, [1 + self.event_ndim]))
 
     def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
         """Return one log-density per sequence."""

@@ -70,15 +70,9 @@ class JaxDistModel:
         """The log-density of all units."""
         return UnitLogDensity(self.log_density, self.signature.core_ndims, self.missing)
 
-    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
-        """Return what makes a `pymc.CustomDist` of this model."""
-        return {
-            "dist": self.draw,
-            "logp": self.logp,
-            "support_point": self.support_point,
-            "signature": self.signature.as_text(len(self.lengths)),
-            "class_name": class_name,
-        }
+    def core_signature(self, n_parameters: int) -> str:
+        """Return the dimensions that belong to one draw, those of parameters and of the draw."""
+        return self.signature.as_text(n_parameters - len(self.signature.parameters))
 
     def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
         """Return one log-density per unit."""

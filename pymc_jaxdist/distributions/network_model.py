@@ -7,6 +7,7 @@ from typing import Any
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
+from pytensor.tensor.utils import safe_signature
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.networks import Network
@@ -51,15 +52,9 @@ class NetworkModel:
         self.__dict__.update(state)
         prepare_process_starts()
 
-    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
-        """Return what makes a `pymc.CustomDist` of this model."""
-        return {
-            "dist": self.draw,
-            "logp": self.logp,
-            "support_point": self.support_point,
-            "ndim_supp": self.ndim - 1,
-            "class_name": class_name,
-        }
+    def core_signature(self, n_parameters: int) -> str:
+        """Return the dimensions that belong to one draw, those of parameters and of the draw."""
+        return str(safe_signature([0] * n_parameters, [self.ndim - 1]))
 
     def logp(self, value: TensorVariable, *parameters: TensorVariable) -> TensorVariable:
         """Return one log-density per row."""

@@ -1,6 +1,7 @@
 """`NeuralNetObserved`: observations whose distribution a neural network predicts."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,8 @@ class NeuralNetObserved:
                 dtype = "float64"
         _check_shape(where, cut, x, observed)
         model = NetworkModel(
-            network=network,
+            # Compiled functions are kept by it; the variables of the model must not be.
+            network=replace(network, values=[]),
             likelihood=cut,
             may_be_missing=_may_be_missing(observed),
             dtype=dtype,

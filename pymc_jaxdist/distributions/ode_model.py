@@ -7,6 +7,7 @@ from typing import Any
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
+from pytensor.tensor.utils import safe_signature
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.ode_likelihood import Likelihood
@@ -90,15 +91,9 @@ class ODEModel:
         self.__dict__.update(state)
         prepare_process_starts()
 
-    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
-        """Return what makes a `pymc.CustomDist` of this model."""
-        return {
-            "dist": self.draw,
-            "logp": self.logp,
-            "support_point": self.support_point,
-            "ndim_supp": self.likelihood.event_ndim,
-            "class_name": class_name,
-        }
+    def core_signature(self, n_parameters: int) -> str:
+        """Return the dimensions that belong to one draw, those of parameters and of the draw."""
+        return str(safe_signature([0] * n_parameters, [self.likelihood.event_ndim]))
 
     def kernel(self, n_dims: int, likelihood_parameters: Sequence[Variable]) -> ODELogLikelihood:
         """Return the JAX function of the log-likelihood."""

@@ -8,8 +8,8 @@ from pymc.distributions.shape_utils import convert_dims, shape_from_dims
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_jaxdist.distributions.model_variable import ModelDistribution
 from pymc_jaxdist.distributions.observations import as_observations
-from pymc_jaxdist.distributions.unpickled import remember
 
 __all__ = ["PreparedModel", "observed_and_shape", "register", "unregistered"]
 
@@ -19,8 +19,8 @@ class _Model(Protocol):
     def dtype(self) -> str:
         """Of draws and observations."""
 
-    def custom_dist_arguments(self, class_name: str) -> dict[str, Any]:
-        """Return what makes a `pymc.CustomDist` of this model."""
+    def core_signature(self, n_parameters: int) -> str:
+        """Return the dimensions that belong to one draw, those of parameters and of the draw."""
 
 
 Model = TypeVar("Model", bound=_Model)
@@ -77,16 +77,17 @@ def register(
         What else the user passed on to PyMC.
     """
     model, parameters, shape = prepared
-    rv = pm.CustomDist(
+    return ModelDistribution(
         name,
         *parameters,
-        **model.custom_dist_arguments(class_name),
+        model=model,
+        class_name=class_name,
+        signature=model.core_signature(len(parameters)),
         shape=shape,
         observed=None if observed is None else _cast(observed, model.dtype),
         dims=convert_dims(dims),
         **arguments,
     )
-    return remember(rv, model, len(parameters))
 
 
 def unregistered(
@@ -94,10 +95,14 @@ def unregistered(
 ) -> TensorVariable:
     """Make a random variable that belongs to no model."""
     model, parameters, shape = prepared
-    rv = pm.CustomDist.dist(
-        *parameters, **model.custom_dist_arguments(class_name), shape=shape, **arguments
+    return ModelDistribution.dist(
+        *parameters,
+        model=model,
+        class_name=class_name,
+        signature=model.core_signature(len(parameters)),
+        shape=shape,
+        **arguments,
     )
-    return remember(rv, model, len(parameters))
 
 
 def _cast(observed: TensorVariable, dtype: str) -> TensorVariable:

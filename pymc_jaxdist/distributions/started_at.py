@@ -4,6 +4,7 @@ PyMC's ``initval`` would do, but a model with initial values can be neither copi
 its pointwise log-likelihood.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,21 @@ class StartedAt:
 
     start: np.ndarray
 
+    def __eq__(self, other: object) -> bool:
+        equal = super().__eq__(other)
+        if equal is not True:
+            return equal
+        return np.array_equal(self.start, other.start)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
+# PyMC and PyTensor keep every class for ever: one for each distribution, not for each variable.
+@lru_cache(maxsize=128)
+def _started(cls: Any) -> Any:
+    return type(cls.__name__, (StartedAt, cls), {})
+
 
 def started_at(rv: TensorVariable, start: np.ndarray) -> TensorVariable:
     """Return an unregistered random variable of the same distribution with a support point.
@@ -31,11 +47,11 @@ def started_at(rv: TensorVariable, start: np.ndarray) -> TensorVariable:
         Where sampling starts.
     """
     node = rv.owner
-    cls = type(node.op)
-    values = np.asarray(start, dtype="float64")
-    started_cls: Any = type(cls.__name__, (StartedAt, cls), {"start": values})
-    op = started_cls.__new__(started_cls)
+    kind: Any = type(node.op)
+    cls = _started(kind)
+    op = cls.__new__(cls)
     op.__dict__.update(node.op.__dict__)
+    op.start = np.asarray(start, dtype="float64")
     outputs = op.make_node(*node.inputs).outputs
     started: TensorVariable = outputs[node.outputs.index(rv)]
     return started

@@ -11,7 +11,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
-from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.autoregression import AutoRegressiveEmission
 from pymc_jaxdist.kernels.emission import Emission
@@ -155,12 +155,12 @@ class HiddenMarkovPosterior:
     @property
     def memory(self) -> int:
         """Number of states that one state of the chain stands for; 1 in an ordinary chain."""
-        return remembered(self.model.named_vars[self.var_name]).memory
+        return model_of(self.model.named_vars[self.var_name]).memory
 
     @property
     def n_remembered_states(self) -> int:
         """K of a chain that remembers several states, whose own states are their histories."""
-        return remembered(self.model.named_vars[self.var_name]).n_remembered_states or self.n_states
+        return model_of(self.model.named_vars[self.var_name]).n_remembered_states or self.n_states
 
     @property
     def n_draws(self) -> int:

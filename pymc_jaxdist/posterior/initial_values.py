@@ -12,7 +12,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
-from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels import viterbi
 from pymc_jaxdist.ops import LogDensity, log_density
@@ -105,7 +105,7 @@ def initial_values(
     found = HiddenMarkovPosterior.find(
         "initial_values", {"posterior": as_posterior(point)}, var_name, model
     )
-    hmm: HiddenMarkovModel = remembered(model.named_vars[var_name])
+    hmm: HiddenMarkovModel = model_of(model.named_vars[var_name])
     conditional = _ConditionalPosterior(model, found.kernel, var_name)
     value = found.value.astype(float)
     value[np.arange(found.n_times) >= found.lengths[..., None]] = np.nan

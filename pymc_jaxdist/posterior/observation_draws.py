@@ -11,7 +11,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.autoregressive_distribution import AutoRegressiveDistribution
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
-from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.errors import DistributionError, compose_message
 from pymc_jaxdist.posterior.blocks_of_draws import tracked
 from pymc_jaxdist.posterior.conditional_simulation import draw_missing_values
@@ -141,7 +141,7 @@ def _channels(
     found: HiddenMarkovPosterior, variables: dict[str, TensorVariable]
 ) -> Iterator[tuple[AnyEmission, list[TensorVariable], np.ndarray]]:
     """Yield the emission of each channel, its parameters, and what was observed of it."""
-    hmm: HiddenMarkovModel = remembered(found.model.named_vars[found.var_name])
+    hmm: HiddenMarkovModel = model_of(found.model.named_vars[found.var_name])
     value = found.value.astype(float)
     remaining = list(variables.values())
     for channel, emission in enumerate(hmm.emissions):

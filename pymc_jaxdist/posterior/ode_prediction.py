@@ -12,9 +12,9 @@ import pytensor.tensor as pt
 import xarray as xr
 from pymc.pytensorf import compile as compile_graph
 
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.distributions.ode_likelihood import Likelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel
-from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
@@ -43,7 +43,7 @@ def predict_ode(
     model = pm.modelcontext(model)
     node = find_log_density(where, model, var_name, ODELogLikelihood, "ODEObserved")
     posterior = idata["posterior"]
-    ode_model: ODEModel = remembered(model[var_name])
+    ode_model: ODEModel = model_of(model[var_name])
     draws = flat_draws(model, posterior)
     if changes:
         if times is not None:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from pymc_jaxdist.distributions.any_emission import AnyEmission
 from pymc_jaxdist.distributions.hidden_markov_model import HiddenMarkovModel
-from pymc_jaxdist.distributions.unpickled import remembered
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.errors import DistributionError, compose_message
 from pymc_jaxdist.kernels import log_predictive_densities, predicted_probs
 from pymc_jaxdist.ops.precision import double_precision
@@ -147,7 +147,7 @@ def pseudo_residuals(
     )
     predicted = found.evaluate(predicted_probs, progressbar=progressbar)
     uniform = np.random.default_rng(random_seed)
-    hmm: HiddenMarkovModel = remembered(found.model.named_vars[var_name])
+    hmm: HiddenMarkovModel = model_of(found.model.named_vars[var_name])
     remaining = [v for k, v in found.parameters.items() if k.startswith("emission")]
     residuals = []
     for channel, emission in enumerate(hmm.emissions):

@@ -5,9 +5,9 @@ from typing import Any
 import pymc as pm
 import xarray as xr
 
+from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.distributions.network_model import NetworkModel
 from pymc_jaxdist.distributions.ode_model import ODEModel
-from pymc_jaxdist.distributions.unpickled import remembered
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.posterior.network_prediction import predict_network
 from pymc_jaxdist.posterior.ode_prediction import predict_ode
@@ -129,7 +129,7 @@ def predict(
     """
     model = pm.modelcontext(model)
     rv = model.named_vars.get(var_name)
-    found = None if rv is None or rv not in model.observed_RVs else remembered(rv)
+    found = None if rv is None or rv not in model.observed_RVs else model_of(rv)
     told = {"params": params, "y0": y0, "t0": t0, "events": events, "likelihood": likelihood}
     changes = {name: value for name, value in told.items() if value is not None}
     if isinstance(found, NetworkModel) and times is None and not changes:

@@ -4,6 +4,7 @@ import gc
 
 import pytest
 from pymc.blocking import DictToArrayBijection
+from pytensor.graph.op import Op
 
 from pymc_jaxdist.ops import LogDensity
 from tests.distributions.compiled import interpreted
@@ -95,6 +96,19 @@ def repeat_the_cell(times):
     new_entries = sum(cache_sizes()[name] - sizes[name] for name in sizes)
     gc.collect()
     return after - before + new_entries, (resident_memory() - memory) / MEGABYTE
+
+
+def test_a_cell_makes_no_classes():
+    """PyMC and PyTensor keep every class of Ops for ever, with what its methods refer to."""
+    namespace = {"__name__": "__main__"}
+    run_cell(namespace)
+    before = all_subclasses(Op)
+    run_cell(namespace)
+    assert all_subclasses(Op) == before
+
+
+def all_subclasses(cls):
+    return {cls}.union(*map(all_subclasses, cls.__subclasses__()))
 
 
 @pytest.mark.slow
