@@ -49,14 +49,23 @@ def _changes(node):
 
 
 class _Skipping(ast.NodeTransformer):
-    """Leave out what no test of values can see: docstrings, annotations, assertions."""
+    """Leave out what no test of values can see: docstrings, annotations, assertions.
+
+    Among these is ``strict`` of `zip`, which asserts that lengths are equal.
+    """
 
     def visit_AnnAssign(self, node):
+        self.generic_visit(node)
         value = node.value
         return ast.Assign([node.target], value) if value is not None else None
 
     def visit_Assert(self, node):
         return ast.Pass()
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
+        return node
 
     def visit_FunctionDef(self, node):
         self.generic_visit(node)
