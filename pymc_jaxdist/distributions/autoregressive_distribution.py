@@ -207,6 +207,12 @@ class AutoRegressiveDistribution(AnyEmission):
     def __str__(self) -> str:
         return f"AutoRegressive({self.innovation})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AutoRegressiveDistribution) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.innovation, self.order, self.batch_shape, self.mean_given))
+
 
 def _select(
     of_states: TensorVariable, states: TensorVariable, size: Sequence[Any], event_ndim: int

@@ -1,6 +1,7 @@
 """Unregistered PyMC distributions as emission densities: their parameters, log-density, draws."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,19 @@ class EmissionDistribution(AnyEmission):
 
     def __str__(self) -> str:
         return str(self._template.owner.op)
+
+    @cached_property
+    def _draw_graph(self) -> InnerGraph:
+        generators = [x for x in graph_inputs([self._template]) if isinstance(x.type, RandomType)]
+        return InnerGraph([*self._placeholders, *generators], [self._template])
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, EmissionDistribution) and self._draw_graph == other._draw_graph
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._draw_graph)
 
     def at(self, parameters: Sequence[Variable]) -> TensorVariable:
         """Return the distribution with these parameters."""

@@ -20,6 +20,8 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.random.utils import normalize_size_param
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_jaxdist.ops import InnerGraph
+
 __all__ = ["ModelDistribution", "ModelVariable", "model_of"]
 
 
@@ -28,8 +30,8 @@ class ModelVariable(CustomSymbolicDistRV):
 
     Parameters
     ----------
-    *arguments : Any
-        Those of `pymc.CustomSymbolicDistRV`: inputs and outputs of the graph of a draw.
+    inputs, outputs : sequence of Variable
+        Of the graph of a draw.
     model : object
         With methods ``draw(*parameters, size)``, ``logp(value, *parameters)`` and
         ``support_point(rv, size, *parameters)``.
@@ -40,20 +42,43 @@ class ModelVariable(CustomSymbolicDistRV):
     """
 
     def __init__(
-        self, *arguments: Any, model: Any, class_name: str, extended_signature: str, **options: Any
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        *,
+        model: Any,
+        class_name: str,
+        extended_signature: str,
+        **options: Any,
     ) -> None:
         self.model = model
         self._print_name = (class_name, f"\\operatorname{{{class_name}}}")
         super().__init__(
-            *arguments, extended_signature=extended_signature, name=class_name, **options
+            inputs, outputs, extended_signature=extended_signature, name=class_name, **options
         )
+        self._given = self.fgraph, InnerGraph(inputs, outputs)
 
     def __eq__(self, other: object) -> bool:
-        # The density does not follow from the graph of a draw, by which PyTensor compares.
-        return super().__eq__(other) and self.model == other.model  # type: ignore[attr-defined]
+        # By value, because PyTensor keeps every Op that it ever rewrote: the one that a cell makes
+        # when it is run again is not kept if it equals that of the first run.
+        return self is other or (
+            isinstance(other, ModelVariable)
+            and self._draw_graph is not None
+            and self._draw_graph == other._draw_graph
+            and self.model == other.model
+        )
 
     def __hash__(self) -> int:
-        return super().__hash__()
+        return hash((self._print_name, self.extended_signature))
+
+    @property
+    def _draw_graph(self) -> InnerGraph | None:
+        """The graph of a draw; None for a copy of the Op with another."""
+        given, graph = self.__dict__.get("_given", (None, None))
+        return graph if given is self.fgraph else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in self.__dict__.items() if name != "_given"}
 
 
 class ModelDistribution(Distribution):

@@ -42,6 +42,18 @@ class Likelihood:
         self._linked = list(linked)
         self.n_parameters = len(self._placeholders)
 
+    def _identity(self) -> tuple[Any, ...]:
+        link = InnerGraph([self._solution, *self._placeholders], self._linked)
+        return tuple(self.emissions), self.sources, link
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Likelihood) and self._identity() == other._identity()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
     @property
     def several(self) -> bool:
         """Whether there are several channels, the last dimension of the observations."""

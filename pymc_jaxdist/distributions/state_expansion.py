@@ -87,8 +87,11 @@ def expand_transition_matrix(
     rows = transition_matrix.reshape((*batch, n_states**order, n_states))
     history = np.arange(n_states**memory)
     onward = history[:, None] % n_states ** (memory - 1) == history // n_states
-    of_rows = rows[..., history % n_states**order, :]
-    return pt.switch(onward, of_rows[..., history % n_states], 0.0)
+    # Histories end in the states of the order, and begin with those before: copies side by side.
+    # (PyTensor 2 forgets lengths behind an index, and JAX must know them.)
+    from_histories = pt.concatenate([rows] * n_states ** (memory - order), axis=-2)
+    copies = pt.concatenate([from_histories] * n_states ** (memory - 1), axis=-1)
+    return pt.switch(onward, copies, 0.0)
 
 
 def expand_initial_probs(
