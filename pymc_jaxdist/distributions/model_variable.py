@@ -63,6 +63,7 @@ class ModelVariable(CustomSymbolicDistRV):
         # when it is run again is not kept if it equals that of the first run.
         return self is other or (
             isinstance(other, ModelVariable)
+            and hash(self) == hash(other)
             and self._draw_graph is not None
             and self._draw_graph == other._draw_graph
             and self.model == other.model
@@ -141,7 +142,8 @@ class ModelDistribution(Distribution):
 
 def model_of(rv: TensorVariable) -> Any:
     """Return the model that a variable carries, or None if it is not one of this package."""
-    return getattr(rv.owner.op, "model", None) if rv.owner is not None else None
+    op = None if rv.owner is None else rv.owner.op
+    return op.model if isinstance(op, ModelVariable) else None
 
 
 def _draw(
