@@ -6,14 +6,13 @@ from typing import Any
 
 import jax
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply, Constant, Variable
-from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.numba.dispatch.basic import numba_funcify, register_funcify_and_cache_key
 
 from pymc_jaxdist.ops.compat import numba_object_mode
-from pymc_jaxdist.ops.hidden_markov_graph import hidden_markov_graph
+from pymc_jaxdist.ops.hidden_markov_graph import graph_of_log_density
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.log_density import (
     LogDensity,
@@ -56,12 +55,8 @@ def numba_log_density(
 
     The second result is the key under which it can be kept on disk.
     """
-    fresh = [x if isinstance(x, Constant) else x.type() for x in node.inputs]
-    outputs = hidden_markov_graph(op.kernel, fresh, op.batch_ndim, op.wrt)
-    native = None
-    if outputs is not None:
-        moving = [x for x in fresh if not isinstance(x, Constant)]
-        native = numba_of_graph(op, node, FunctionGraph(moving, outputs, clone=True), [0, *op.wrt])
+    graph = graph_of_log_density(op, node)
+    native = None if graph is None else numba_of_graph(op, node, graph, op.shaped_like)
     return native or (numba_object_mode(op, node, **kwargs), None)
 
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import grad
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.tensor.variable import TensorVariable
 
@@ -24,7 +25,7 @@ from pymc_jaxdist.ops.inner_graph import InnerGraph
 from pymc_jaxdist.ops.observations_in_a_row import observations_in_a_row
 from pymc_jaxdist.ops.stationary_start import StationaryPullback, StationaryStart
 
-__all__ = ["hidden_markov_graph"]
+__all__ = ["graph_of_log_density", "has_graph", "hidden_markov_graph"]
 
 
 def hidden_markov_graph(
@@ -50,7 +51,7 @@ def hidden_markov_graph(
         itself has to say what they are. None for kernels that have no such graph: other models,
         more than 64 states.
     """
-    if not _has_graph(kernel):
+    if not has_graph(kernel):
         return None
     remaining = list(inputs)
     value, transition_matrix = remaining.pop(0), remaining.pop(0)
@@ -132,7 +133,18 @@ def hidden_markov_graph(
     ]
 
 
-def _has_graph(kernel: Any) -> bool:
+def graph_of_log_density(op: Any, node: Apply) -> FunctionGraph | None:
+    """Return the graph of a `LogDensity`, from the inputs of its node that are not constant."""
+    inputs = [x if isinstance(x, Constant) else x.type() for x in node.inputs]
+    outputs = hidden_markov_graph(op.kernel, inputs, op.batch_ndim, op.wrt)
+    if outputs is None:
+        return None
+    moving = [x for x in inputs if not isinstance(x, Constant)]
+    return FunctionGraph(moving, outputs, clone=True)
+
+
+def has_graph(kernel: Any) -> bool:
+    """Tell whether a kernel may have a graph: a hidden Markov model of PyTensor's densities."""
     return isinstance(kernel, HiddenMarkovLogLikelihood) and all(
         isinstance(emission, Emission) and isinstance(emission.log_density, InnerGraph)
         for emission in kernel.emissions

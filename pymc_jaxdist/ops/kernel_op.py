@@ -62,6 +62,11 @@ class KernelOp(VersionedOp):
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
     ) -> None:
         """Call the kernel once; the results are fresh writable NumPy arrays."""
+        for storage, result in zip(output_storage, self.call_kernel(node, inputs), strict=True):
+            storage[0] = result
+
+    def call_kernel(self, node: Apply, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Return what the compiled kernel gives for a node, as arrays that nobody else holds."""
         refuse_hanging_fork()
         prepare_backend()
         with double_precision():
@@ -70,11 +75,9 @@ class KernelOp(VersionedOp):
                 with _node_calls_lock:
                     call = _node_calls[node] = _NodeCall(node)
             try:
-                results = call(self, inputs)
+                return call(self, inputs)
             except (TypeError, ValueError) as error:
                 raise _refused(self.kernel, node, inputs, error) from error
-        for storage, result in zip(output_storage, results, strict=True):
-            storage[0] = result
 
     def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
         """Never run JAX while a graph is being compiled."""

@@ -14,6 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.ops import kernel_calls
 from pymc_jaxdist.ops.attempts import CallInAttempts, is_in_two_attempts
+from pymc_jaxdist.ops.call_of_graph import call_of_graph
 from pymc_jaxdist.ops.cotangents import uniform_cotangent
 from pymc_jaxdist.ops.impossible_evaluations import count_impossible_evaluation
 from pymc_jaxdist.ops.kernel_calls import Kernel
@@ -95,6 +96,19 @@ class LogDensity(KernelOp):
 
         return call
 
+    def perform(
+        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
+    ) -> None:
+        """Ask the graph where that is quicker, and else the kernel."""
+        by_graph = call_of_graph(self, node, inputs)
+        if by_graph is not None:
+            outputs, finite = by_graph(inputs)
+            if finite or self.settled(inputs, outputs):
+                for storage, output in zip(output_storage, outputs, strict=True):
+                    storage[0] = output
+                return
+        super().perform(node, inputs, output_storage)
+
     def settled(self, inputs: Sequence[Any], outputs: Sequence[np.ndarray]) -> bool:
         """Tell whether what a graph gave is right: if all is impossible, no gradient matters.
 
@@ -111,6 +125,11 @@ class LogDensity(KernelOp):
         for gradient in gradients:
             gradient[...] = 0.0
         return True
+
+    @property
+    def shaped_like(self) -> list[int]:
+        """For each output, the position of an input that has its shape or begins with it."""
+        return [0, *self.wrt]
 
     def with_gradients_of(self, wrt: Sequence[int]) -> "LogDensity":
         """Return the Op of the same density that computes only these gradients."""

@@ -1,9 +1,9 @@
-"""What an Op does as a graph that Numba compiles; the Op itself where the graph has no answer."""
+"""What an Op does as a graph that Numba compiles; its kernel where the graph has no answer."""
 
 import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -26,7 +26,7 @@ from pymc_jaxdist.ops.performed_by_address import (
 )
 from pymc_jaxdist.ops.shared_divisors import multiply_by_reciprocals
 
-__all__ = ["numba_of_graph"]
+__all__ = ["NativeGraph", "native_graph", "numba_of_graph"]
 
 # Of functions whose names begin so PyTensor lets Numba not say that their data are too large to be
 # kept on disk.
@@ -46,36 +46,39 @@ optdb.register(
 optdb.register("pymc_jaxdist_compute_again", ComputeAgain(), QUICKER_DENSITIES, position=48.96)
 
 
-def numba_of_graph(
-    op: OpWithGraph, node: Apply, graph: FunctionGraph, shaped_like: Sequence[int]
-) -> tuple[Callable[..., Any], str | None] | None:
-    """Let Numba compute what an Op does by a graph, and call ``op.perform`` where that fails.
+class NativeGraph(NamedTuple):
+    """A graph that Numba compiled.
+
+    ``function`` is a cfunc of the address of a table like that of `PerformedByAddress`, and returns
+    whether all numbers that the graph gives are finite. ``key`` is that under which it is kept on
+    disk, if it can be.
+    """
+
+    function: Any
+    key: str | None
+    identity: int
+
+
+def native_graph(node: Apply, graph: FunctionGraph) -> NativeGraph | None:
+    """Let Numba compile what a node does by a graph.
 
     Parameters
     ----------
-    op : OpWithGraph
     node : Apply
         With outputs in double precision.
     graph : FunctionGraph
         From the inputs of the node that are not constant to its outputs.
-    shaped_like : sequence of int
-        For each output, the position of an input that has its shape, perhaps with more axes to
-        the right.
 
     Returns
     -------
-    (callable, str or None) or None
-        A function that Numba compiles, and the key under which it can be kept on disk. Where any
-        number that the graph gives is not finite, and ``op.settled`` does not know better, it
-        returns what ``op.perform`` gives instead.
+    NativeGraph or None
         None if something in the graph runs in Numba only by calling Python.
     """
-    from pytensor.link.numba.cache import compile_numba_function_src
-    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
+    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
-    from pymc_jaxdist.kernels.native.addresses import in_use
-    from pymc_jaxdist.kernels.native.compilation import called_by_symbol
+    from pymc_jaxdist.kernels.native.freed_memory import keep_freed_memory
 
+    keep_freed_memory()
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
     get_mode("NUMBA").including(QUICKER_DENSITIES).optimizer.rewrite(graph)
     # What they leave of axes that numbers had in between takes long to compile.
@@ -90,15 +93,50 @@ def numba_of_graph(
     at_addresses = _source_at_addresses(node)
     # The same in each process if Numba can keep it.
     identity = int(_hash(f"{key or uuid4()} {at_addresses}")[:15], 16)
+    function = _graph_at_addresses(native, node, at_addresses, identity, key is not None)
+    return NativeGraph(function, key, identity)
+
+
+def numba_of_graph(
+    op: OpWithGraph, node: Apply, graph: FunctionGraph, shaped_like: Sequence[int]
+) -> tuple[Callable[..., Any], str | None] | None:
+    """Let Numba compute what an Op does by a graph, and call its kernel where that fails.
+
+    Parameters
+    ----------
+    op : OpWithGraph
+    node, graph
+        As in `native_graph`.
+    shaped_like : sequence of int
+        For each output, the position of an input that has its shape, perhaps with more axes to
+        the right.
+
+    Returns
+    -------
+    (callable, str or None) or None
+        A function that Numba compiles, and the key under which it can be kept on disk. Where any
+        number that the graph gives is not finite, and ``op.settled`` does not know better, it
+        returns what ``op.call_kernel`` gives instead.
+        None if something in the graph runs in Numba only by calling Python.
+    """
+    from pytensor.link.numba.cache import compile_numba_function_src
+    from pytensor.link.numba.dispatch.basic import numba_njit
+
+    from pymc_jaxdist.kernels.native.addresses import in_use
+    from pymc_jaxdist.kernels.native.compilation import called_by_symbol
+
+    native = native_graph(node, graph)
+    if native is None:
+        return None
+    function, key, identity = native
     source = _source(node, identity, shaped_like)
-    compiled_graph = _graph_at_addresses(native, node, at_addresses, identity, key is not None)
     graph_or_op = compile_numba_function_src(
         source,
         NAME,
         {
             "empty": np.empty,
             "graph": called_by_symbol(
-                f"pymc_jaxdist_graph_{identity}", SIGNATURE, compiled_graph.address
+                f"pymc_jaxdist_graph_{identity}", SIGNATURE, function.address
             ),
             "in_use": in_use,
             "int64": np.int64,
@@ -106,7 +144,7 @@ def numba_of_graph(
         },
     )
     # Whoever holds the function holds what it calls.
-    graph_or_op.calls = compiled_graph, PerformedByAddress(op, node, identity)  # type: ignore[attr-defined]
+    graph_or_op.calls = function, PerformedByAddress(op, node, identity)  # type: ignore[attr-defined]
     return numba_njit(graph_or_op), None if key is None else _hash(f"{key} {source}")
 
 

@@ -24,10 +24,8 @@ class OpWithGraph(Protocol):
     def settled(self, inputs: Sequence[Any], outputs: Sequence[np.ndarray]) -> bool:
         """Tell whether what the graph gave is known to be right; it may be corrected in place."""
 
-    def perform(
-        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
-    ) -> None:
-        """Compute the outputs."""
+    def call_kernel(self, node: Apply, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Return the outputs, computed without the graph."""
 
 
 class PerformedByAddress:
@@ -66,10 +64,9 @@ class PerformedByAddress:
         outputs = list(arrays)
         if self._op.settled(inputs, outputs):
             return
-        storage: list[list[Any]] = [[None] for _ in outputs]
-        self._op.perform(self._node, inputs, storage)
-        for output, (computed,) in zip(outputs, storage, strict=True):
-            output[...] = computed
+        computed = self._op.call_kernel(self._node, inputs)
+        for output, result in zip(outputs, computed, strict=True):
+            output[...] = result
 
 
 _performed: dict[int, WeakSet[PerformedByAddress]] = {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.ops import LogDensity
+from pymc_jaxdist.ops import LogDensity, call_of_graph
 from tests.reference import hidden_markov as reference
 from tests.slow_cases import slow_except
 
@@ -26,13 +26,13 @@ RNG = np.random.default_rng(20261122)
 def python_calls(monkeypatch):
     """A list with an entry for each evaluation that went through Python."""
     calls = []
-    perform = LogDensity.perform
+    call_kernel = LogDensity.call_kernel
 
     def counted(op, *arguments):
         calls.append(op)
-        return perform(op, *arguments)
+        return call_kernel(op, *arguments)
 
-    monkeypatch.setattr(LogDensity, "perform", counted)
+    monkeypatch.setattr(LogDensity, "call_kernel", counted)
     return calls
 
 
@@ -254,15 +254,15 @@ def test_impossible_evaluations_are_counted(compiled, python_calls):
 
 
 def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch, interrupts_arrive):
-    perform, asked = LogDensity.perform, []
+    call_kernel, asked = LogDensity.call_kernel, []
 
     def interrupted(*arguments):
         asked.append(arguments)
         if len(asked) == 1:
             raise KeyboardInterrupt
-        return perform(*arguments)
+        return call_kernel(*arguments)
 
-    monkeypatch.setattr(LogDensity, "perform", interrupted)
+    monkeypatch.setattr(LogDensity, "call_kernel", interrupted)
     value, *_ = compiled[0](*PARTLY_IMPOSSIBLE)
     assert value[0] == -np.inf
     with pytest.raises(KeyboardInterrupt):
@@ -273,7 +273,7 @@ def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
     def fail(*_):
         raise ValueError("out of luck")
 
-    monkeypatch.setattr(LogDensity, "perform", fail)
+    monkeypatch.setattr(LogDensity, "call_kernel", fail)
     with pytest.raises(RuntimeError, match="the error is printed above"):
         compiled[0](*PARTLY_IMPOSSIBLE)
     assert "ValueError: out of luck" in capsys.readouterr().err
@@ -316,6 +316,53 @@ def test_a_later_process_finds_what_was_compiled(tmp_path):
     assert any("graph_or_op" in path.name for path in kept)
     assert run(scale=1.0, types_made_before=3) == (value, kept)
     assert run(scale=-1.0, types_made_before=3) == (-np.inf, kept)
+
+
+C_SHAPES = ("sequences", "two batch dimensions", "lengths", "stationary")
+
+
+@pytest.fixture
+def always_by_graph(monkeypatch):
+    """Let the C backend ask the graph at every size."""
+    monkeypatch.setattr(call_of_graph, "SMALLEST_EVALUATION", 0)
+
+
+@pytest.mark.parametrize("name", slow_except(C_SHAPES, "lengths"))
+@pytest.mark.usefixtures("always_by_graph")
+def test_the_c_backend_asks_the_graph_too(name, python_calls):
+    inputs, logp, point = SHAPES[name]()
+    expected = value_and_gradients(inputs, logp, "JAX")(*point)
+    compiled = value_and_gradients(inputs, logp, "CVM")
+    assert_equal(compiled(*point), expected)
+    columns = [x.copy(order="F") for x in point]
+    assert_equal(compiled(*columns), expected)
+    assert not python_calls
+
+
+def test_the_c_backend_asks_the_graph_where_evaluations_are_large(python_calls):
+    for times, expected in (2**12 - 1, 1), (2**12, 0):
+        inputs, logp, point = normal(observations(1, times), 4)
+        python_calls.clear()
+        pytensor.function(inputs, logp, mode="FAST_COMPILE")(*point)
+        assert len(python_calls) == expected
+
+
+@pytest.mark.usefixtures("always_by_graph")
+def test_the_c_backend_asks_the_kernel_where_the_graph_has_no_answer(python_calls):
+    """Of impossible parameters it knows; of one impossible sequence among others it does not."""
+    y = observations(4, 6)
+    y[0, 2] = 1e200
+    inputs, logp, point = normal(y, 3)
+    compiled = value_and_gradients(inputs, logp, "CVM")
+    mu, _, start, matrix = point
+    value, *gradients = compiled(mu, np.array(-1.0), start, matrix)
+    assert (value == -np.inf).all()
+    assert not any(gradient.any() for gradient in gradients)
+    assert not python_calls
+    results = compiled(*point)
+    assert np.isneginf(results[0]).tolist() == [True, False, False, False]
+    assert len(python_calls) == 1
+    assert_equal(results, value_and_gradients(inputs, logp, "JAX")(*point))
 
 
 def test_data_can_be_replaced_by_longer_ones(python_calls):

@@ -87,3 +87,13 @@ def test_a_million_observations_fit_into_half_a_gigabyte(mode):
     done = run_script("a_million_observations.py", mode, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 500e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
+def test_an_evaluation_uses_the_memory_of_the_one_before(mode):
+    """Its arrays have 1,600 pages, which would take longer to get than what is in them."""
+    done = run_script("memory_from_the_system.py", mode, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100
