@@ -3,12 +3,13 @@
 import ctypes
 import os
 import sys
+from functools import cache
 
 import jax
 
 from pymc_jaxdist.ops.compat import flags_of_small_loops
 
-__all__ = ["jax_is_running", "prepare_backend"]
+__all__ = ["jax_is_running", "keep_memory", "prepare_backend"]
 
 _prepared = False
 
@@ -38,7 +39,7 @@ def prepare_backend() -> None:
     if _prepared:
         return
     _prepared = True
-    _keep_memory()
+    keep_memory()
     if jax_is_running():
         return
     flags = os.environ.get("XLA_FLAGS", "").split()
@@ -50,7 +51,8 @@ def prepare_backend() -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
-def _keep_memory() -> None:
+@cache
+def keep_memory() -> None:
     """Let the GNU C library keep what a call of a log-density used for the next call.
 
     Else it gives large pieces back to the system each time, and waiting for new pages takes longer

@@ -17,6 +17,7 @@ from pytensor.graph.rewriting.basic import MergeOptimizer
 from pytensor.tensor.rewriting.basic import constant_folding
 from pytensor.tensor.rewriting.elemwise import local_dimshuffle_lift
 
+from pymc_jaxdist.ops.backend import keep_memory
 from pymc_jaxdist.ops.compat import add_supervisor_to_fgraph, dfs_rewriter
 from pymc_jaxdist.ops.computed_again import ComputeAgain
 from pymc_jaxdist.ops.performed_by_address import (
@@ -76,9 +77,7 @@ def native_graph(node: Apply, graph: FunctionGraph) -> NativeGraph | None:
     """
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
-    from pymc_jaxdist.kernels.native.freed_memory import keep_freed_memory
-
-    keep_freed_memory()
+    keep_memory()
     add_supervisor_to_fgraph(graph, [In(x, borrow=True, mutable=False) for x in graph.inputs])
     get_mode("NUMBA").including(QUICKER_DENSITIES).optimizer.rewrite(graph)
     # What they leave of axes that numbers had in between takes long to compile.

@@ -127,7 +127,7 @@ def calibration(build, n_simulations=200, n_draws=120, thin=4, warmup=300, seed=
             return -(log_likelihood + log_prior)
 
         # From the truth, which is a draw of the posterior too: no burn-in is needed.
-        kernel = NUTS(potential_fn=potential, max_tree_depth=7)
+        kernel = NUTS(potential_fn=potential, dense_mass=True, max_tree_depth=7)
         state = kernel.init(key, warmup, truth, (), {})
 
         def step(state, _):

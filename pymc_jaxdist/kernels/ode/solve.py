@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from pymc_jaxdist.kernels.lazy import run_if_any
+from pymc_jaxdist.kernels.ode.batches import batches_as_subjects
 from pymc_jaxdist.kernels.ode.integrate import Integration, integrate
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 from pymc_jaxdist.kernels.ode.reverse import pull_back
@@ -224,6 +225,13 @@ def _solve_forward(
 def _solve_reverse(
     attempts: _Attempts, inputs: Inputs, active: jax.Array | None, fixed: Any
 ) -> Solution:
+    def solve_and_record(inputs: Inputs, active: jax.Array | None, fixed: Any) -> tuple[Any, ...]:
+        found = attempts(inputs, active, fixed, recorded_steps=attempts.most_steps)
+        return found.solution, found.record, found.accepted
+
+    # Of the steps in a record the subjects are the last axis.
+    recorded = batches_as_subjects(solve_and_record, (0, 0, 0), (0, -1, 0))
+
     @jax.custom_vjp
     def run(y0: jax.Array, theta: jax.Array, others: tuple[Any, ...]) -> Solution:
         t0, times, knots, active, fixed = others
@@ -232,9 +240,9 @@ def _solve_reverse(
     def forward(y0: jax.Array, theta: jax.Array, others: tuple[Any, ...]) -> tuple[Any, ...]:
         t0, times, knots, active, fixed = others
         inputs = Inputs(y0, theta, t0, times, knots)
-        found = attempts(inputs, active, fixed, recorded_steps=attempts.most_steps)
-        solved = found.solution.status == int(Status.SUCCESS)
-        return found.solution, (inputs, fixed, found.record, found.accepted, solved)
+        solution, record, accepted = recorded(inputs, active, fixed)
+        solved = solution.status == int(Status.SUCCESS)
+        return solution, (inputs, fixed, record, accepted, solved)
 
     def backward(residuals: tuple[Any, ...], cotangent: Solution) -> tuple[Any, ...]:
         inputs, fixed, record, accepted, solved = residuals
@@ -247,9 +255,11 @@ def _solve_reverse(
             def add(
                 bars: tuple[Any, ...], method: Method = method, steps: jax.Array = steps
             ) -> tuple[Any, ...]:
-                found = pull_back(
-                    attempts.problem, method, inputs, fixed, record, steps, cotangent.states
-                )
+                def pull(*arguments: Any) -> tuple[jax.Array, jax.Array]:
+                    return pull_back(attempts.problem, method, *arguments)
+
+                pull_of_batches = batches_as_subjects(pull, (0, 0, -1, 0, 0), (0, 0))
+                found = pull_of_batches(inputs, fixed, record, steps, cotangent.states)
                 return bars[0] + found[0], bars[1] + found[1]
 
             y_bar, theta_bar = run_if_any(steps > 0, add, (y_bar, theta_bar))
