@@ -5,12 +5,14 @@
 
 Each mutant is put into the code of the functions of a running process, so that JAX is started
 once and not for each; the tests of the module run until one fails. A process that takes too long
-(a loop that no longer ends) is ended, which counts as found.
+(a loop that no longer ends) is ended, one that takes too much memory ends by itself, and both count
+as found.
 """
 
 import argparse
 import json
 import multiprocessing
+import time
 from pathlib import Path
 from queue import Empty
 
@@ -18,6 +20,19 @@ from tests.mutation.mutants import mutants
 from tests.mutation.trial import TESTS, work
 
 LIMIT = 600  # seconds for one mutant
+
+
+def answer(results, process):
+    """Return what a process says next; None if it ended, or takes too long."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        alive = process.is_alive()
+        try:
+            return results.get(timeout=1)
+        except Empty:
+            if not alive:
+                return None
+    return None
 
 
 def try_all(name, context):
@@ -30,16 +45,15 @@ def try_all(name, context):
         process = context.Process(target=work, args=(name, remaining, results), daemon=True)
         process.start()
         while remaining:
-            try:
-                number, found = results.get(timeout=LIMIT)
-            except Empty:
+            given = answer(results, process)
+            if given is None:
                 process.kill()
-                if remaining[0] is None:
-                    raise SystemExit(f"{name}: its tests take too long") from None
-                number, found = remaining[0], "took too long"
-                remaining = remaining[1:]
-                yield every[number], found
+                number = remaining.pop(0)
+                if number is None:
+                    raise SystemExit(f"{name}: its tests take too long")
+                yield every[number], True
                 break
+            number, found = given
             remaining.remove(number)
             if number is not None:
                 yield every[number], found

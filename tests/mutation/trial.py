@@ -2,6 +2,7 @@
 
 import ast
 import os
+import resource
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,12 @@ TESTS = {
         "test_state_paths.py::test_densities_far_beyond_the_range_of_floats",
     ],
     "smoothing": ["test_smoothing.py"],
-    "scaled": ["test_smoothing.py", "test_marginal_value.py", "test_underflow.py"],
+    "scaled": [
+        "test_smoothing.py",
+        "test_marginal_value.py",
+        "test_underflow.py",
+        "test_native_posterior.py",
+    ],
     "posterior": [
         "test_native_posterior.py",
         "test_smoothing.py",
@@ -38,6 +44,7 @@ TESTS = {
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
 STEADY = {"derandomize": True, "deadline": None}
+MOST_MEMORY = 6 * 2**30
 
 
 def replace_code(module, tree):
@@ -58,6 +65,7 @@ def work(name, numbers, results):
     import pytest
     from hypothesis import settings
 
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     sys.stdout = sys.stderr = silence
     module = import_module(f"pymc_jaxdist.kernels.{name}")

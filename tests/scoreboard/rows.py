@@ -432,13 +432,14 @@ def samplers(full: bool) -> Measured:
 def calibrated(full: bool) -> Measured:
     from tests.statistical import calibration as sbc
 
-    n_simulations = 200 if full else 100
     p_values = {}
     for name, build in sbc.MODELS.items():
-        p_values[name] = sbc.uniformity(sbc.calibration(build, n_simulations), 120)
+        n_simulations = sbc.SIMULATIONS[name] if full else 100
+        ranks = sbc.calibration(build, n_simulations)
+        p_values[f"{name}, {n_simulations} simulations"] = sbc.uniformity(ranks, 120)
     total = sum(map(len, p_values.values()))
     for name, own in p_values.items():
-        yield f"{name}, {n_simulations} simulations", float(min(1.0, own.min() * total))
+        yield name, float(min(1.0, own.min() * total))
 
 
 @row("posteriordb: largest difference of a posterior mean, in Monte Carlo errors", "< 4")

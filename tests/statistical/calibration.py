@@ -24,7 +24,7 @@ from scipy import stats
 import pymc_jaxdist as pmj
 from tests.distributions.compiled import FAST
 
-__all__ = ["MODELS", "calibration", "holm", "uniformity"]
+__all__ = ["MODELS", "SIMULATIONS", "calibration", "uniformity"]
 
 
 def poisson_hmm():
@@ -87,6 +87,8 @@ MODELS = {
     "Lotka-Volterra": lotka_volterra,
     "small network": small_network,
 }
+#: As many as a quarter of an hour allows.
+SIMULATIONS = {"Poisson HMM": 2000, "Lotka-Volterra": 500, "small network": 2000}
 
 
 def calibration(build, n_simulations=200, n_draws=120, thin=4, warmup=300, seed=1):
@@ -127,7 +129,8 @@ def calibration(build, n_simulations=200, n_draws=120, thin=4, warmup=300, seed=
             return -(log_likelihood + log_prior)
 
         # From the truth, which is a draw of the posterior too: no burn-in is needed.
-        kernel = NUTS(potential_fn=potential, dense_mass=True, max_tree_depth=7)
+        # All simulations wait for the one with the longest trajectory.
+        kernel = NUTS(potential_fn=potential, dense_mass=True, max_tree_depth=4)
         state = kernel.init(key, warmup, truth, (), {})
 
         def step(state, _):
@@ -162,8 +165,3 @@ def uniformity(ranks, n_draws, n_bins=20):
             for c in bins.T
         ]
     )
-
-
-def holm(p_values):
-    """Return the smallest of p-values adjusted by Holm's method."""
-    return float(min(1.0, min(p_values) * len(p_values)))
