@@ -11,15 +11,19 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import jax
 import numpy as np
 from pytensor.graph.basic import Apply, Constant
 
+from pymc_jaxdist.ops.backend import prepare_backend
+from pymc_jaxdist.ops.processes import refuse_hanging_fork
+
 __all__ = ["CallOfGraph", "call_of_graph"]
 
-# Sequences times times times states. The graph takes some five seconds longer to compile than the
-# kernel the first time on a machine, one to two when it is found on the disk, and saves ten
-# nanoseconds a number in a single sequence, three in many. Above this size it has repaid that after
-# 30,000 evaluations: half of what four chains of a thousand draws need after as many of tuning.
+# Sequences times times times states. The graph takes some four seconds longer to compile than the
+# kernel the first time on a machine, about one when it is found on the disk, and saves two to five
+# nanoseconds a number (measured from 1 x 5000 x 4 to 5000 x 50 x 3). At this size the 50,000
+# evaluations of a run of four chains repay the first compilation.
 SMALLEST_EVALUATION = 2**14
 
 
@@ -92,6 +96,10 @@ def _compiled(op: Any, node: Apply, inputs: Sequence[Any]) -> CallOfGraph | None
     value, transition_matrix, *_ = inputs
     sequences_and_times = value.shape[: op.batch_ndim + 1]
     if math.prod(sequences_and_times) * transition_matrix.shape[-1] < SMALLEST_EVALUATION:
+        return None
+    refuse_hanging_fork()
+    prepare_backend()
+    if jax.default_backend() != "cpu":  # on an accelerator the kernel is quicker
         return None
     graph = graph_of_log_density(op, node)
     native = None if graph is None else native_graph(node, graph)

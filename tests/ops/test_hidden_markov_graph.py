@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pymc as pm
 import pytensor
@@ -345,6 +346,14 @@ def test_the_c_backend_asks_the_graph_where_evaluations_are_large(python_calls):
         python_calls.clear()
         pytensor.function(inputs, logp, mode="FAST_COMPILE")(*point)
         assert len(python_calls) == expected
+
+
+@pytest.mark.usefixtures("always_by_graph")
+def test_the_c_backend_asks_the_kernel_where_jax_has_an_accelerator(python_calls, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    inputs, logp, point = normal(observations(4, 6), 3)
+    pytensor.function(inputs, logp, mode="FAST_COMPILE")(*point)
+    assert len(python_calls) == 1
 
 
 @pytest.mark.usefixtures("always_by_graph")
