@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 
 import matplotlib
 import pytest
@@ -46,11 +47,18 @@ def release_compiled_functions():
 
 
 @pytest.fixture
-def interrupts_arrive():
-    """Let an interrupt raise `KeyboardInterrupt`, also where tests run side by side.
+def wait_for_interrupt():
+    """Wait until an interrupt raises `KeyboardInterrupt`, also where tests run side by side.
 
     Their workers ignore interrupts, which the process that started them is to receive.
     """
+
+    def wait(seconds):
+        # One long sleep would not end when the interrupt comes.
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.01)
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+    yield wait
     signal.signal(signal.SIGINT, before)

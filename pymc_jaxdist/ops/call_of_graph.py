@@ -70,6 +70,7 @@ def call_of_graph(op: Any, node: Apply, inputs: Sequence[Any]) -> CallOfGraph | 
     Parameters
     ----------
     op : LogDensity
+        Of a kernel that may have a graph.
     node : Apply
     inputs : sequence of array
         Of the first evaluation, whose size decides for all.
@@ -88,11 +89,9 @@ _calls_lock = threading.Lock()
 
 
 def _compiled(op: Any, node: Apply, inputs: Sequence[Any]) -> CallOfGraph | None:
-    from pymc_jaxdist.ops.hidden_markov_graph import graph_of_log_density, has_graph
+    from pymc_jaxdist.ops.hidden_markov_graph import graph_of_log_density
     from pymc_jaxdist.ops.numba_of_graph import native_graph
 
-    if not has_graph(op.kernel):
-        return None
     value, transition_matrix, *_ = inputs
     sequences_and_times = value.shape[: op.batch_ndim + 1]
     if math.prod(sequences_and_times) * transition_matrix.shape[-1] < SMALLEST_EVALUATION:

@@ -72,6 +72,13 @@ class LogDensity(KernelOp):
     def compiled(self) -> Any:
         return kernel_calls.value_and_gradients(self.kernel, self.differentiable, self.wrt)
 
+    @cached_property
+    def may_have_graph(self) -> bool:
+        """Whether the kernel is one of those that are a graph too."""
+        from pymc_jaxdist.ops.hidden_markov_graph import has_graph
+
+        return has_graph(self.kernel)
+
     def bound_call(
         self,
         shapes: tuple[tuple[int, ...], ...],
@@ -100,7 +107,7 @@ class LogDensity(KernelOp):
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
     ) -> None:
         """Ask the graph where that is quicker, and else the kernel."""
-        by_graph = call_of_graph(self, node, inputs)
+        by_graph = call_of_graph(self, node, inputs) if self.may_have_graph else None
         if by_graph is not None:
             outputs, finite = by_graph(inputs)
             if finite or self.settled(inputs, outputs):

@@ -56,7 +56,7 @@ def test_a_function_that_cannot_be_compiled_gives_nan_and_says_why(capsys):
     assert "MemoryError: no room for code" in capsys.readouterr().err
 
 
-def test_an_interrupt_waits_for_compiled_code(interrupts_arrive):
+def test_an_interrupt_waits_for_compiled_code(wait_for_interrupt):
     calls = []
 
     def interrupted_twice():
@@ -67,5 +67,5 @@ def test_an_interrupt_waits_for_compiled_code(interrupts_arrive):
 
     assert uninterrupted(interrupted_twice) == "done"
     with pytest.raises(KeyboardInterrupt):
-        time.sleep(10)
+        wait_for_interrupt(seconds=10)
     time.sleep(0.2)  # only one

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -254,7 +253,9 @@ def test_impossible_evaluations_are_counted(compiled, python_calls):
     assert pmj.impossible_evaluations() == {"hidden Markov log-likelihood": 2}
 
 
-def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch, interrupts_arrive):
+def test_an_interrupt_comes_when_the_evaluation_has_ended(
+    compiled, monkeypatch, wait_for_interrupt
+):
     call_kernel, asked = LogDensity.call_kernel, []
 
     def interrupted(*arguments):
@@ -267,7 +268,7 @@ def test_an_interrupt_comes_when_the_evaluation_has_ended(compiled, monkeypatch,
     value, *_ = compiled[0](*PARTLY_IMPOSSIBLE)
     assert value[0] == -np.inf
     with pytest.raises(KeyboardInterrupt):
-        time.sleep(10)
+        wait_for_interrupt(seconds=10)
 
 
 def test_an_error_in_python_ends_the_evaluation(compiled, monkeypatch, capsys):
