@@ -24,7 +24,11 @@ TESTS = {
         "test_underflow.py",
         "test_native_posterior.py",
     ],
-    "posterior": ["test_native_posterior.py", "test_smoothing.py"],
+    "posterior": [
+        "test_native_posterior.py",
+        "test_smoothing.py",
+        "test_invalid_arguments.py",
+    ],
     "forward_backward": [
         "test_marginal_gradient.py",
         "test_smoothing.py",
