@@ -25,9 +25,10 @@ TESTS = {
         "test_native_posterior.py",
     ],
     "posterior": [
-        "test_native_posterior.py",
-        "test_smoothing.py",
         "test_invalid_arguments.py",
+        "test_native_posterior.py",
+        "test_underflow.py",
+        "test_smoothing.py",
     ],
     "forward_backward": [
         "test_marginal_gradient.py",
