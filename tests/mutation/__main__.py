@@ -50,7 +50,7 @@ def try_all(name, context):
                 process.kill()
                 number = remaining.pop(0)
                 if number is None:
-                    raise SystemExit(f"{name}: its tests take too long")
+                    raise SystemExit(f"{name}: its tests crash or take too long")
                 yield every[number], True
                 break
             number, found = given

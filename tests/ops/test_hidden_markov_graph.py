@@ -24,7 +24,7 @@ RNG = np.random.default_rng(20261122)
 
 @pytest.fixture
 def python_calls(monkeypatch):
-    """A list with an entry for each evaluation that went through Python."""
+    """A list with an entry for each evaluation that the graph left to the kernel, in Python."""
     calls = []
     call_kernel = LogDensity.call_kernel
 
