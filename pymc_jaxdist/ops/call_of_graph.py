@@ -1,8 +1,7 @@
 """Calling from Python what Numba compiled from the graph of a log-density.
 
 PyTensor's C backend calls every Op from Python. The graph takes half to two thirds of the time of
-the JAX kernel, but longer to compile. PyTensor 2 does not fuse sums with what they sum; there it
-takes about as long as the kernel, but for single and ragged series, which it evaluates quicker.
+the JAX kernel, but longer to compile.
 """
 
 import ctypes

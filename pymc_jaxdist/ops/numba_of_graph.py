@@ -26,6 +26,7 @@ from pymc_jaxdist.ops.performed_by_address import (
     function_of_addresses,
 )
 from pymc_jaxdist.ops.shared_divisors import multiply_by_reciprocals
+from pymc_jaxdist.ops.sums_of_elementwise import SumAsComputed
 
 __all__ = ["NativeGraph", "native_graph", "numba_of_graph"]
 
@@ -45,6 +46,8 @@ optdb.register(
     position=48.95,
 )
 optdb.register("pymc_jaxdist_compute_again", ComputeAgain(), QUICKER_DENSITIES, position=48.96)
+# After they are fused, before they are done in place.
+optdb.register("pymc_jaxdist_sum_as_computed", SumAsComputed(), QUICKER_DENSITIES, position=49.7)
 
 
 class NativeGraph(NamedTuple):

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 
-__all__ = ["address", "asked_once", "call", "floats", "in_use", "integers", "pointer_to", "write"]
+__all__ = ["address", "arguments_do_not_overlap", "asked_once", "call", "floats", "in_use", "integers", "pointer_to", "write"]
 
 
 def pointer_to(number_type):
@@ -90,6 +90,22 @@ def asked_once(typing_context, function):
         return builder.load(kept)
 
     return types.int64(function), generate
+
+
+@intrinsic
+def arguments_do_not_overlap(typing_context):
+    """Say that the function writes to no memory at two of its arguments.
+
+    LLVM computes several numbers at once only where it can tell.
+    """
+
+    def generate(context, builder, signature, arguments):
+        for argument in builder.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @called_from_compiled
