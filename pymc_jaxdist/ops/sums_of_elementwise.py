@@ -54,9 +54,7 @@ class SumsOfElementwise(Op):
 
     def make_node(self, *inputs: Any) -> Apply:
         elementwise = Elemwise(self.scalar_op).make_node(*map(pt.as_tensor_variable, inputs))
-        sums = [
-            TensorType(x.type.dtype, x.type.shape[self.axes :])() for x in elementwise.outputs
-        ]
+        sums = [TensorType(x.type.dtype, x.type.shape[self.axes :])() for x in elementwise.outputs]
         return Apply(self, elementwise.inputs, sums)
 
     def perform(

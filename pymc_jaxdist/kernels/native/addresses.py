@@ -14,7 +14,17 @@ from numba.extending import intrinsic
 
 from pymc_jaxdist.kernels.native.compilation import called_from_compiled
 
-__all__ = ["address", "arguments_do_not_overlap", "asked_once", "call", "floats", "in_use", "integers", "pointer_to", "write"]
+__all__ = [
+    "address",
+    "arguments_do_not_overlap",
+    "asked_once",
+    "call",
+    "floats",
+    "in_use",
+    "integers",
+    "pointer_to",
+    "write",
+]
 
 
 def pointer_to(number_type):
