@@ -21,9 +21,9 @@ __all__ = [
     "VersionedOp",
     "add_supervisor_to_fgraph",
     "barriers_end_before_fusion",
+    "compiler_options",
     "dfs_rewriter",
     "flags_of_small_loops",
-    "in_order",
     "numba_object_mode",
 ]
 
@@ -139,17 +139,27 @@ class _OfSomeInputs:
         return str(self._op)
 
 
-@cache
-def in_order() -> dict[str, str]:
-    """Return the options with which XLA runs the loops of a function one after another.
+def compiler_options(optimization_level: int = 3) -> dict[str, Any]:
+    """Return the options with which XLA compiles a function for the processor.
 
-    By default it hands those that do not depend on each other to threads, which takes longer than
-    the loops of a log-density do: 20 of 50 microseconds for a small network. A large matrix
-    product uses several threads in either case.
+    It runs the loops of a function one after another. By default it hands those that do not depend
+    on each other to threads, which takes longer than the loops of a log-density do: 20 of 50
+    microseconds for a small network. A large matrix product uses several threads in either case.
+
+    Parameters
+    ----------
+    optimization_level : int
+        How much LLVM does for quick code, from 0 to 3.
     """
-    options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     if jax.default_backend() != "cpu":
         return {}
+    options = {"xla_backend_optimization_level": optimization_level}
+    return {**options, **_in_order()}
+
+
+@cache
+def _in_order() -> dict[str, Any]:
+    options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     try:
         jax.jit(lambda: 0.0, compiler_options=options)()
     except jax.errors.JaxRuntimeError:  # The option has another name in this version of XLA.

@@ -17,6 +17,7 @@ __all__ = [
     "Kernel",
     "guarded",
     "hessian_product",
+    "how_many",
     "pullback",
     "value_and_gradients",
     "value_gradients_and_count",
@@ -144,8 +145,13 @@ def value_and_gradients(
 
 
 def with_count(value: jax.Array, *more: jax.Array) -> tuple[jax.Array, ...]:
-    """Return the same and, last, how many of the log-densities are ``-inf``."""
-    return value, *more, jnp.sum(jnp.isneginf(value), dtype=value.dtype)
+    """Return the same and, last, how many of the log-densities are ``-inf``, as a vector of one."""
+    return value, *more, how_many(jnp.isneginf(value))
+
+
+def how_many(flags: jax.Array) -> jax.Array:
+    """Count flags, as a vector of one number: of the shapes, it costs least to unpack."""
+    return jnp.sum(flags, dtype=float)[None]
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

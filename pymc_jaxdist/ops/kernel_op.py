@@ -58,26 +58,54 @@ class KernelOp(VersionedOp):
         """Leave the compiled function behind: the process that loads the Op compiles its own."""
         return {k: v for k, v in self.__dict__.items() if k != "compiled"}
 
+    def call_kernel(self, node: Apply, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Return what the compiled kernel gives for a node, as arrays that nobody else holds."""
+        return _node_call(self, node)(inputs)
+
+    def evaluation(
+        self, node: Apply, inputs: Sequence[Any]
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
+        """Return what gives the outputs of a node for inputs of the size of these.
+
+        Outputs are fresh writable arrays.
+        """
+        return _node_call(self, node)
+
     def perform(
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
     ) -> None:
-        """Call the kernel once; the results are fresh writable NumPy arrays."""
-        for storage, result in zip(output_storage, self.call_kernel(node, inputs), strict=True):
+        """Evaluate once."""
+        results = self.evaluation(node, inputs)(inputs)
+        for storage, result in zip(output_storage, results, strict=True):
             storage[0] = result
 
-    def call_kernel(self, node: Apply, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """Return what the compiled kernel gives for a node, as arrays that nobody else holds."""
-        refuse_hanging_fork()
-        prepare_backend()
-        with double_precision():
-            call = _node_calls.get(node)
-            if call is None:
-                with _node_calls_lock:
-                    call = _node_calls[node] = _NodeCall(node)
-            try:
-                return call(self, inputs)
-            except (TypeError, ValueError) as error:
-                raise _refused(self.kernel, node, inputs, error) from error
+    def make_py_thunk(
+        self,
+        node: Apply,
+        storage_map: Any,
+        compute_map: Any,
+        no_recycling: Any,
+        debug: bool = False,
+    ) -> Any:
+        """Return what PyTensor's C backend calls: `perform`, which looks for its kernel once."""
+        thunk = super().make_py_thunk(node, storage_map, compute_map, no_recycling, debug)
+        inputs, outputs = thunk.inputs, thunk.outputs
+        computed = [] if compute_map is None else [compute_map[x] for x in node.outputs]
+        evaluate: Callable[[Sequence[Any]], list[np.ndarray]] | None = None
+
+        def perform() -> None:
+            nonlocal evaluate
+            values = [storage[0] for storage in inputs]
+            if evaluate is None:
+                evaluate = self.evaluation(node, values)
+            results = evaluate(values)
+            for storage, result in zip(outputs, results):  # noqa: B905 - checking costs time
+                storage[0] = result
+            for flag in computed:
+                flag[0] = True
+
+        vars(perform).update(vars(thunk))
+        return perform
 
     def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
         """Never run JAX while a graph is being compiled."""
@@ -87,47 +115,73 @@ class KernelOp(VersionedOp):
         return f"{type(self).__name__}{{{self.kernel}}}"
 
 
-def _refused(kernel: Kernel, node: Apply, inputs: Sequence[Any], error: Exception) -> ShapeError:
-    """Say which inputs a kernel was called with when JAX could not compile it for them.
-
-    Values never make a compiled kernel raise; shapes do, when data were replaced by longer ones.
-    """
-    shapes = ", ".join(
-        f"{variable.name or f'input {position}'} {np.shape(x)}"
-        for position, (variable, x) in enumerate(zip(node.inputs, inputs, strict=True))
-    )
-    return ShapeError(
-        compose_message(
-            str(kernel),
-            "the shapes of its inputs do not fit together.",
-            got=shapes,
-            expected=f"shapes that broadcast; JAX says: {str(error).splitlines()[0]:.120}",
-            suggestion="if you called pm.set_data, set everything that has the length you changed",
-        )
-    )
-
-
 class _NodeCall:
     """The call of a kernel by a node, whose constant inputs (observed data) stay on the device."""
 
-    def __init__(self, node: Apply) -> None:
+    def __init__(self, op: KernelOp, node: Apply) -> None:
+        self._op = op
+        self._names = [x.name or f"input {position}" for position, x in enumerate(node.inputs)]
         self._constants = {
             position: jax.device_put(variable.data)
             for position, variable in enumerate(node.inputs)
             if isinstance(variable, Constant)
         }
-        self._moving = [i for i in range(len(node.inputs)) if i not in self._constants]
+        # Those whose shape may change between calls.
+        self._moving = [
+            position
+            for position, variable in enumerate(node.inputs)
+            if position not in self._constants and None in variable.type.shape
+        ]
         self._calls: dict[tuple[Any, ...], Callable[[Sequence[Any]], list[np.ndarray]]] = {}
 
-    def __call__(self, op: KernelOp, inputs: Sequence[Any]) -> list[np.ndarray]:
-        key = tuple([inputs[i].shape for i in self._moving])
-        call = self._calls.get(key)
-        if call is None:
-            arguments = [self._constants.get(i, x) for i, x in enumerate(inputs)]
-            shapes = tuple(x.shape for x in arguments)
-            dtypes = tuple(x.dtype for x in arguments)
-            call = self._calls[key] = op.bound_call(shapes, dtypes, self._constants)
-        return call(inputs)
+    def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        refuse_hanging_fork()
+        with double_precision():
+            key = tuple([inputs[i].shape for i in self._moving])
+            try:
+                call = self._calls.get(key) or self._compile(key, inputs)
+                return call(inputs)
+            except (TypeError, ValueError) as error:
+                raise self._refused(inputs, error) from error
+
+    def _compile(
+        self, key: tuple[Any, ...], inputs: Sequence[Any]
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
+        arguments = [self._constants.get(i, x) for i, x in enumerate(inputs)]
+        shapes = tuple(x.shape for x in arguments)
+        dtypes = tuple(x.dtype for x in arguments)
+        call = self._calls[key] = self._op.bound_call(shapes, dtypes, self._constants)
+        return call
+
+    def _refused(self, inputs: Sequence[Any], error: Exception) -> ShapeError:
+        """Say which inputs the kernel was called with when JAX could not compile it for them.
+
+        Values never make a compiled kernel raise; shapes do, when data were replaced by longer
+        ones.
+        """
+        shapes = ", ".join(
+            f"{name} {np.shape(x)}" for name, x in zip(self._names, inputs, strict=True)
+        )
+        return ShapeError(
+            compose_message(
+                str(self._op.kernel),
+                "the shapes of its inputs do not fit together.",
+                got=shapes,
+                expected=f"shapes that broadcast; JAX says: {str(error).splitlines()[0]:.120}",
+                suggestion="if you called pm.set_data, set everything that has the length you "
+                "changed",
+            )
+        )
+
+
+def _node_call(op: KernelOp, node: Apply) -> _NodeCall:
+    call = _node_calls.get(node)
+    if call is None:
+        refuse_hanging_fork()
+        prepare_backend()
+        with _node_calls_lock, double_precision():
+            call = _node_calls[node] = _NodeCall(op, node)
+    return call
 
 
 _node_calls: WeakKeyDictionary[Apply, _NodeCall] = WeakKeyDictionary()

@@ -103,18 +103,21 @@ class LogDensity(KernelOp):
 
         return call
 
-    def perform(
-        self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
-    ) -> None:
+    def evaluation(
+        self, node: Apply, inputs: Sequence[Any]
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
         """Ask the graph where that is quicker, and else the kernel."""
         by_graph = call_of_graph(self, node, inputs) if self.may_have_graph else None
-        if by_graph is not None:
+        if by_graph is None:
+            return super().evaluation(node, inputs)
+
+        def evaluate(inputs: Sequence[Any]) -> list[np.ndarray]:
             outputs, finite = by_graph(inputs)
             if finite or self.settled(inputs, outputs):
-                for storage, output in zip(output_storage, outputs, strict=True):
-                    storage[0] = output
-                return
-        super().perform(node, inputs, output_storage)
+                return outputs
+            return self.call_kernel(node, inputs)
+
+        return evaluate
 
     def settled(self, inputs: Sequence[Any], outputs: Sequence[np.ndarray]) -> bool:
         """Tell whether what a graph gave is right: if all is impossible, no gradient matters.

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pymc_jaxdist.ops.compat import in_order
+from pymc_jaxdist.ops.compat import compiler_options
 from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
 
 __all__ = ["PackedCall", "packed_call"]
@@ -55,12 +55,14 @@ class PackedCall:
         code of such a body if its arrays are small, instead of a hundred pieces between which it
         manages memory and threads. None: if it has loops of unknown length, as differential
         equations have, and no matrix products outside them, for which XLA has faster code.
+    optimization_level : int
+        As in `compiler_options`.
 
     Examples
     --------
     >>> inputs = [np.array(2.0), np.array([3.0, 4.0])]
     >>> structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
-    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, (), True)
+    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, (), True, 3)
     >>> call.bind({})(inputs)
     [array([5., 6.]), array([6., 8.])]
     """
@@ -71,6 +73,7 @@ class PackedCall:
         inputs: Sequence[Any],
         stay: tuple[int, ...],
         in_one_piece: bool | None,
+        optimization_level: int,
     ) -> None:
         jaxpr, outputs = jax.make_jaxpr(function, return_shape=True)(*inputs)
         if in_one_piece is None:
@@ -98,7 +101,7 @@ class PackedCall:
             return joined, *(results[i] for i in self._outputs_alone)
 
         compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
-        self._function = jax.jit(compiled, compiler_options=in_order())
+        self._function = jax.jit(compiled, compiler_options=compiler_options(optimization_level))
 
     @property
     def traces(self) -> int:
@@ -119,7 +122,12 @@ class PackedCall:
             From the sequence of all inputs, of which those on the device are not looked at, to a
             list of results, as NumPy arrays that nobody else holds.
         """
-        function, outputs = self._function, self._outputs
+        function = self._function
+        # A vector is cut out of what is packed; another array gets its shape as well.
+        outputs = [
+            (slice(begin, end), None if len(shape) == 1 else shape)
+            for _, begin, end, shape in self._outputs
+        ]
         packed = [piece.position for piece in self._inputs]
         alone = [on_device.get(position) for position in self._inputs_alone]
         moving = [(k, i) for k, i in enumerate(self._inputs_alone) if i not in on_device]
@@ -129,7 +137,7 @@ class PackedCall:
             if len(packed) == 1:
                 whole = inputs[packed[0]].ravel()
             else:
-                whole = np.concatenate([nothing, *[inputs[i].ravel() for i in packed]])
+                whole = np.concatenate([inputs[i] for i in packed], None) if packed else nothing
             given = alone
             if moving:
                 given = [*alone]
@@ -138,7 +146,10 @@ class PackedCall:
             found = function(whole, *given)
             # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs.
             joined = np.array(found[0])
-            results = [joined[begin:end].reshape(shape) for _, begin, end, shape in outputs]
+            results = [
+                joined[own] if shape is None else joined[own].reshape(shape)
+                for own, shape in outputs
+            ]
             for k, position in enumerate(outputs_alone):
                 results.insert(position, np.array(found[k + 1]))
             return results
@@ -186,7 +197,8 @@ def packed_call(
     dtypes: tuple[Any, ...],
     stay: tuple[int, ...],
     in_one_piece: bool | None,
+    optimization_level: int = 3,
 ) -> PackedCall:
     """Return the call of a compiled function, always the same for the same arguments."""
     structs = [jax.ShapeDtypeStruct(*x) for x in zip(shapes, dtypes, strict=True)]
-    return PackedCall(function, structs, stay, in_one_piece)
+    return PackedCall(function, structs, stay, in_one_piece, optimization_level)

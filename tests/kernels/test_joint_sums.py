@@ -33,9 +33,13 @@ def test_equals_the_sums_one_by_one(shape, seed):
         assert_close(ours, expected, 1e-12)
 
 
-@pytest.mark.parametrize("shape", [(MANY_TERMS, 2), (2, MANY_TERMS)], ids=["rows", "columns"])
-def test_what_is_kept_may_come_first_or_last(shape):
-    x = np.random.default_rng(0).normal(size=(*shape, 1))
+@pytest.mark.parametrize(
+    "shape",
+    [(MANY_TERMS, 2, 1), (2, MANY_TERMS, 1), (MANY_TERMS, 2, 3)],
+    ids=["last", "first", "between"],
+)
+def test_what_is_kept_may_come_anywhere(shape):
+    x = np.random.default_rng(0).normal(size=shape)
     for axes in (0, 1), (0, 2), (0,):
         found = with_joint_sums(lambda x, axes=axes: (x.sum(axes), (x**2).sum(axes)))(x)
         assert_close(found[0], x.sum(axes), 1e-9)

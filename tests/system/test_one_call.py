@@ -25,12 +25,17 @@ traces: dict[PackedCall, int] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def counted():
-    """Count before anything is compiled: C thunks keep the method they find then."""
-    perform, bind = LogDensity.perform, PackedCall.bind
+    """Count before anything is evaluated: what is compiled keeps what it finds then."""
+    evaluation, bind = LogDensity.evaluation, PackedCall.bind
 
-    def counting_perform(self, *arguments):
-        calls["Op"] += 1
-        return perform(self, *arguments)
+    def counting_evaluation(self, *arguments):
+        evaluate = evaluation(self, *arguments)
+
+        def counting_evaluate(inputs):
+            calls["Op"] += 1
+            return evaluate(inputs)
+
+        return counting_evaluate
 
     def counting_bind(self, on_device):
         call = bind(self, on_device)
@@ -44,7 +49,7 @@ def counted():
         return counting_call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LogDensity, "perform", counting_perform)
+        patch.setattr(LogDensity, "evaluation", counting_evaluation)
         patch.setattr(PackedCall, "bind", counting_bind)
         yield
 

@@ -1,5 +1,6 @@
 """Step sizes: the first one, and how an error estimate changes them."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,7 @@ LARGEST_FACTOR = 10.0
 FACTOR_IF_UNDEFINED = 0.1
 # Weights of the present and of the last error in a PI controller (Hairer & Wanner, II.4, IV.2).
 PRESENT, LAST = 0.9, 0.15
+LOG_OF_SMALL = math.log(1e-4)
 
 
 def error_norm(
@@ -26,25 +28,33 @@ def error_norm(
 
 
 def step_size_factor(
-    error: jax.Array, last_error: jax.Array, order: int
-) -> tuple[jax.Array, jax.Array]:
+    error: jax.Array, last: jax.Array, order: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return whether a step is accepted, and by what to multiply its size for the next try.
 
     Parameters
     ----------
-    error, last_error : (...) array
-        Norms of this step and of the last accepted one.
+    error : (...) array
+        Norm of this step.
+    last : (...) array
+        What was returned last for the last accepted one.
     order : int
         Order of the error estimate.
+
+    Returns
+    -------
+    accepted : (...) array of bool
+    factor : (...) array
+    last : (...) array
+        For the next step: the logarithm of the error, or of a ten thousandth if that is larger.
     """
     accepted = error <= 1.0
     present = jnp.log(jnp.maximum(error, 1e-10))
-    last = jnp.log(last_error)
-    proportional = jnp.exp((-PRESENT * present + LAST * last) / order)
-    after_rejection = jnp.exp(-present / order)
-    factor = SAFETY * jnp.where(accepted, proportional, after_rejection)
+    power = jnp.where(accepted, LAST * last - PRESENT * present, -present)
+    factor = SAFETY * jnp.exp(power / order)
     factor = jnp.clip(factor, SMALLEST_FACTOR, jnp.where(accepted, LARGEST_FACTOR, 1.0))
-    return accepted, jnp.where(jnp.isfinite(error), factor, FACTOR_IF_UNDEFINED)
+    factor = jnp.where(jnp.isfinite(error), factor, FACTOR_IF_UNDEFINED)
+    return accepted, factor, jnp.where(accepted, jnp.maximum(present, LOG_OF_SMALL), last)
 
 
 def first_step_size(
