@@ -160,6 +160,8 @@ def compiler_options(optimization_level: int = 3) -> dict[str, Any]:
 @cache
 def _in_order() -> dict[str, Any]:
     options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if jax.__version_info__ < (0, 13):  # Asking takes a twentieth of a second.
+        return options
     try:
         jax.jit(lambda: 0.0, compiler_options=options)()
     except jax.errors.JaxRuntimeError:  # The option has another name in this version of XLA.
