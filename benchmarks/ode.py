@@ -117,19 +117,22 @@ def this_package(problem, y, solver="auto", rtol=RTOL, atol=None):
     state = pt.specify_shape(start, np.shape(y0)) if y0_moves else np.asarray(y0, dtype=float)
     if batch:
         state = np.broadcast_to(np.asarray(y0, dtype=float), (*batch, len(y0)))
-    observed = pmj.ODEObserved.dist(
-        field,
-        params=p,
-        y0=state,
-        times=times,
-        likelihood=lambda y: pm.Normal.dist(y, 1.0),
-        solver=solver,
-        rtol=rtol,
-        atol=default_atol if atol is None else atol,
-        max_steps=2000 if rtol > 1e-9 else 200_000,
-        sensitivity="auto" if rtol > 1e-9 else "forward",
-    )
-    logp = pm.logp(observed, y).sum()
+    with pm.Model() as model:
+        pmj.ODEObserved(
+            "y",
+            field,
+            params=p,
+            y0=state,
+            times=times,
+            likelihood=lambda y: pm.Normal.dist(y, 1.0),
+            solver=solver,
+            rtol=rtol,
+            atol=default_atol if atol is None else atol,
+            max_steps=2000 if rtol > 1e-9 else 200_000,
+            sensitivity="auto" if rtol > 1e-9 else "forward",
+            observed=y,
+        )
+    logp = model.logp()
     function = pytensor.function(
         inputs, [logp, *pt.grad(logp, inputs)], mode=Mode(linker="cvm", optimizer="fast_run")
     )
