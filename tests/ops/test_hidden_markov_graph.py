@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity, call_of_graph
+from pymc_jaxdist.ops.kernel_op import KernelOp
 from tests.reference import hidden_markov as reference
 from tests.slow_cases import slow_except
 
@@ -26,13 +27,23 @@ RNG = np.random.default_rng(20261122)
 def python_calls(monkeypatch):
     """A list with an entry for each evaluation that the graph left to the kernel, in Python."""
     calls = []
-    call_kernel = LogDensity.call_kernel
+    call_kernel, evaluation = LogDensity.call_kernel, KernelOp.evaluation
 
     def counted(op, *arguments):
         calls.append(op)
         return call_kernel(op, *arguments)
 
+    def counted_evaluation(op, *arguments):
+        evaluate = evaluation(op, *arguments)
+
+        def counted(inputs):
+            calls.append(op)
+            return evaluate(inputs)
+
+        return counted
+
     monkeypatch.setattr(LogDensity, "call_kernel", counted)
+    monkeypatch.setattr(KernelOp, "evaluation", counted_evaluation)
     return calls
 
 
