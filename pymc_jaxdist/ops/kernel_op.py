@@ -127,7 +127,7 @@ class _NodeCall:
             if isinstance(variable, Constant)
         }
         # Those whose shape may change between calls.
-        self._moving = [
+        self._of_varying_shape = [
             position
             for position, variable in enumerate(node.inputs)
             if position not in self._constants and None in variable.type.shape
@@ -136,8 +136,8 @@ class _NodeCall:
 
     def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         refuse_hanging_fork()
+        key = tuple([inputs[i].shape for i in self._of_varying_shape])
         with double_precision():
-            key = tuple([inputs[i].shape for i in self._moving])
             try:
                 call = self._calls.get(key) or self._compile(key, inputs)
                 return call(inputs)
