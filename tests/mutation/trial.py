@@ -9,37 +9,48 @@ from pathlib import Path
 
 from tests.mutation.mutants import mutants
 
-KERNELS = "tests/kernels"
 #: The tests that ought to find a mistake in each module, quickest first.
 TESTS = {
-    "viterbi": ["test_state_paths.py::test_viterbi_finds_the_most_probable_of_all_paths"],
+    "viterbi": ["kernels/test_state_paths.py::test_viterbi_finds_the_most_probable_of_all_paths"],
     "prediction": [
-        "test_state_paths.py::test_predictions_are_those_of_the_forward_algorithm",
-        "test_state_paths.py::test_densities_far_beyond_the_range_of_floats",
+        "kernels/test_state_paths.py::test_predictions_are_those_of_the_forward_algorithm",
+        "kernels/test_state_paths.py::test_densities_far_beyond_the_range_of_floats",
     ],
-    "smoothing": ["test_smoothing.py"],
+    "smoothing": ["kernels/test_smoothing.py"],
     "scaled": [
-        "test_smoothing.py",
-        "test_marginal_value.py",
-        "test_underflow.py",
-        "test_native_posterior.py",
+        "kernels/test_smoothing.py",
+        "kernels/test_marginal_value.py",
+        "kernels/test_underflow.py",
+        "kernels/test_native_posterior.py",
     ],
     "posterior": [
-        "test_invalid_arguments.py",
-        "test_native_posterior.py",
-        "test_underflow.py",
-        "test_smoothing.py",
+        "kernels/test_invalid_arguments.py",
+        "kernels/test_native_posterior.py",
+        "kernels/test_underflow.py",
+        "kernels/test_smoothing.py",
     ],
     "forward_backward": [
-        "test_marginal_gradient.py",
-        "test_smoothing.py",
-        "test_marginal_value.py",
-        "test_underflow.py",
+        "kernels/test_marginal_gradient.py",
+        "kernels/test_smoothing.py",
+        "kernels/test_marginal_value.py",
+        "kernels/test_underflow.py",
     ],
-    "accurate_sum": ["test_accurate_sum.py"],
-    "joint_sums": ["test_joint_sums.py"],
-    "stationary": ["test_stationary.py"],
-    "ode.linear_solve": ["ode/test_linear_solve.py"],
+    "accurate_sum": ["kernels/test_accurate_sum.py"],
+    "joint_sums": ["kernels/test_joint_sums.py"],
+    "stationary": ["kernels/test_stationary.py"],
+    "units": ["kernels/test_units.py"],
+    "transition_counts": [
+        "kernels/test_state_paths.py::test_counts_equal_enumeration",
+        "kernels/test_state_paths.py::test_pairs_equal_enumeration",
+    ],
+    "semi_markov_chain": ["kernels/test_semi_markov.py"],
+    "semi_markov": ["kernels/test_semi_markov.py"],
+    "semi_markov_counts": ["kernels/test_semi_markov.py"],
+    "semi_markov_paths": [
+        "kernels/test_semi_markov.py",
+        "posterior/test_decode_semi_markov.py",
+    ],
+    "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
@@ -47,16 +58,30 @@ STEADY = {"derandomize": True, "deadline": None}
 MOST_MEMORY = 6 * 2**30
 
 
+def _own_function(wrapper):
+    """Return the function inside what decorators made of it."""
+    for name in ("fget", "__wrapped__", "fun"):
+        wrapper = getattr(wrapper, name, wrapper)
+    return wrapper
+
+
+def _replace(old, new):
+    """Give what has a name in a module, or in a class of it, the code of its new version."""
+    if isinstance(new, type):
+        for name, member in vars(new).items():
+            _replace(vars(old).get(name), member)
+    else:
+        old, new = _own_function(old), _own_function(new)
+        if hasattr(old, "__code__") and hasattr(new, "__code__"):
+            old.__code__ = new.__code__
+
+
 def replace_code(module, tree):
-    """Give the functions of a module the code of a changed source."""
+    """Give the functions and methods of a module the code of a changed source."""
     namespace = {}
     exec(compile(tree, module.__file__, "exec"), {**vars(module)}, namespace)
-    for name, function in namespace.items():
-        own = getattr(module, name, None)
-        inner = getattr(own, "__wrapped__", getattr(own, "fun", own))
-        new = getattr(function, "__wrapped__", getattr(function, "fun", function))
-        if hasattr(inner, "__code__") and hasattr(new, "__code__"):
-            inner.__code__ = new.__code__
+    for name, new in namespace.items():
+        _replace(getattr(module, name, None), new)
 
 
 def work(name, numbers, results):
@@ -76,7 +101,7 @@ def work(name, numbers, results):
     arguments = ["-x", "-q", "-p", "no:cacheprovider"]
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    tests = [f"{KERNELS}/{test}" for test in TESTS[name]]
+    tests = [f"tests/{test}" for test in TESTS[name]]
     for number in numbers:
         if number is not None:  # else the module as it is, which must pass
             replace_code(module, every[number].tree)
