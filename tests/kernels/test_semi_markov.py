@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood, semi_markov_smoothed_probs
 from pymc_jaxdist.kernels.semi_markov_counts import (
     semi_markov_expected_times_and_transitions,
+    semi_markov_expected_transitions,
     semi_markov_pair_probs,
 )
 from pymc_jaxdist.kernels.semi_markov_paths import semi_markov_log_filter, semi_markov_viterbi
@@ -76,17 +78,21 @@ def given_everything(*problem):
         semi_markov_log_likelihood(*problem),
         semi_markov_smoothed_probs(*problem),
         semi_markov_pair_probs(*problem),
-        semi_markov_expected_times_and_transitions(*problem),
-        semi_markov_viterbi(*problem),
+        (
+            *semi_markov_expected_times_and_transitions(*problem),
+            semi_markov_expected_transitions(*problem),
+        ),
     )
 
 
+most_probable = jax.jit(semi_markov_viterbi)
 one_ahead = jax.jit(semi_markov_log_filter)
 
 
 @given(problems())
 def test_what_is_known_given_the_whole_sequence(problem):
-    log_lik, smoothed, pairs, (times, transitions), best = given_everything(*problem)
+    log_lik, smoothed, pairs, (times, transitions, alone) = given_everything(*problem)
+    assert_allclose(alone, transitions)
     for n, arguments in enumerate(problem.sequences()):
         steps = len(arguments[0])
         total, occupancies, of_pairs = marginals(*arguments)
@@ -95,16 +101,27 @@ def test_what_is_known_given_the_whole_sequence(problem):
         assert np.isnan(smoothed[n, steps:]).all()
         assert_allclose(pairs[n, : steps - 1], of_pairs, atol=1e-12)
         if total == -np.inf:
-            assert (best.path[n] == -1).all()
             continue
         assert (np.asarray(pairs)[n, steps - 1 :] == 0).all()
         assert_allclose(times[n], occupancies.sum(axis=0), atol=1e-11)
         assert_allclose(transitions[n], of_pairs.sum(axis=0), atol=1e-11)
+
+
+@given(problems())
+def test_the_most_probable_of_all_paths(problem):
+    path, log_prob = most_probable(*problem)
+    for n, arguments in enumerate(problem.sequences()):
+        steps = len(arguments[0])
         with np.errstate(divide="ignore"):
             joint = dict(segmentations(*arguments))
-        assert_allclose(best.log_prob[n], max(joint.values()), rtol=1e-12, atol=1e-12)
-        path = tuple(np.asarray(best.path)[n, :steps].tolist())
-        assert_allclose(joint[path], max(joint.values()), rtol=1e-12, atol=1e-12)
+        best = max(joint.values())
+        assert_allclose(log_prob[n], best, rtol=1e-12, atol=1e-12)
+        assert (path[n, steps:] == -1).all()
+        if best == -np.inf:
+            assert (path[n] == -1).all()
+        else:
+            found = tuple(np.asarray(path)[n, :steps].tolist())
+            assert_allclose(joint[found], best, rtol=1e-12, atol=1e-12)
 
 
 @given(problems())
@@ -125,3 +142,16 @@ def test_what_is_known_as_the_sequence_goes_on(problem):
                 assert_allclose(np.exp(found.log_filtered[n, t]), occupancies[-1], atol=1e-12)
             before = total
         assert np.isnan(found.log_density[n, len(ll) :]).all()
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1, 3), (2, 3), (2, 1), (4, 2, 3), (4, 1, 1)])
+def test_durations_are_broadcast(shape):
+    """Shared by states, by sequences, by some of them, or by all."""
+    rng = np.random.default_rng(0)
+    ll, start, matrix = rng.normal(size=(4, 2, 5, 3)), np.ones(3) / 3, (1 - np.eye(3)) / 2
+    probs = rng.dirichlet(np.ones(5), size=shape)
+    durations, survival = np.log(probs), np.log(probs[..., ::-1].cumsum(axis=-1)[..., ::-1])
+    found = semi_markov_log_likelihood(ll, start, matrix, durations, survival)
+    own = (np.broadcast_to(x, (4, 2, 3, 5)) for x in (durations, survival))
+    assert_allclose(found, semi_markov_log_likelihood(ll, start, matrix, *own), rtol=1e-12)
+    assert found.shape == (4, 2)
