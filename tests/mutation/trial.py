@@ -40,6 +40,8 @@ TESTS = {
     "stationary": ["kernels/test_stationary.py"],
     "units": ["kernels/test_units.py"],
     "transition_counts": [
+        "kernels/test_state_paths.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_state_paths.py::test_pairs_of_all_times_are_as_many_as_transitions",
         "kernels/test_state_paths.py::test_counts_equal_enumeration",
         "kernels/test_state_paths.py::test_pairs_equal_enumeration",
     ],
@@ -47,10 +49,39 @@ TESTS = {
     "semi_markov": ["kernels/test_semi_markov.py"],
     "semi_markov_counts": ["kernels/test_semi_markov.py"],
     "semi_markov_paths": [
-        "kernels/test_semi_markov.py",
+        "kernels/test_semi_markov.py::test_what_is_known_as_the_sequence_goes_on",
+        "kernels/test_semi_markov.py::test_the_most_probable_of_all_paths",
         "posterior/test_decode_semi_markov.py",
     ],
+    "extended_range": ["kernels/test_extended_range.py"],
+    "orientation": ["kernels/test_orientation.py"],
+    "extended": ["kernels/test_underflow.py"],
+    "underflow": ["kernels/test_underflow.py"],
     "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
+    "ode.step_size": ["kernels/ode/test_step_size.py"],
+    "ode.rows": ["kernels/ode/test_rows.py"],
+    "ode.events": ["kernels/ode/test_events.py"],
+    "ode.interpolation": ["kernels/ode/test_interpolation.py"],
+    "ode.matrix_exponential": ["kernels/ode/test_matrix_exponential.py"],
+    "ode.layout": ["kernels/ode/test_layout.py"],
+    "ode.tsit5": ["kernels/ode/test_one_step.py"],
+    "ode.runge_kutta4": ["kernels/ode/test_one_step.py"],
+    "ode.stiff_at_start": ["kernels/ode/test_solve.py::test_what_is_plainly_stiff"],
+    "ode.observe": [
+        "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
+        "kernels/ode/test_solve.py::test_linear_systems",
+    ],
+    "ode.one_step": ["kernels/ode/test_integrate.py"],
+    "ode.batches": [
+        "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone"
+    ],
+    "ode.reverse": [
+        "kernels/ode/test_integrate.py::test_doses_in_reverse",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
+        "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone",
+    ],
+    "ode.integrate": ["kernels/ode/test_integrate.py"],
+    "ode.solve": ["kernels/ode/test_integrate.py", "kernels/ode/test_solve.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
