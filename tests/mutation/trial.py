@@ -119,7 +119,7 @@ def work(name, numbers, results):
     """Try mutants, and send ``(number, found, change)`` of each."""
     import jax
     import pytest
-    from hypothesis import settings
+    from hypothesis import Phase, settings
 
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
@@ -127,8 +127,10 @@ def work(name, numbers, results):
     module = import_module(f"pymc_jaxdist.kernels.{name}")
     source = Path(module.__file__).read_text()
     every = list(mutants(source))
+    # That an example fails is enough: no time is spent on a simpler one.
+    phases = (Phase.explicit, Phase.generate)
     for examples in FEW, MANY:
-        settings.register_profile(f"{examples}", max_examples=examples, **STEADY)
+        settings.register_profile(f"{examples}", max_examples=examples, phases=phases, **STEADY)
     arguments = ["-x", "-q", "-p", "no:cacheprovider"]
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
