@@ -87,6 +87,13 @@ def test_quotients():
     assert zero.over(some, jnp.ones(2, bool)).tolist() == [0.0, 0.0]
     by_numerator = jax.grad(lambda x: Extended.from_value(x).over(some.at(1), jnp.asarray(True)))
     assert_allclose([by_numerator(x) for x in (0.0, 2.0)], np.exp([-3.0, -3.0]), rtol=1e-12)
+    by_divisor = jax.grad(lambda x: some.at(1).over(Extended.from_value(x), jnp.asarray(True)))
+    assert_allclose(by_divisor(2.0), -np.exp(3.0) / 4.0, rtol=1e-12)
+
+
+def test_logarithms_have_derivatives_where_they_are_finite():
+    by_number = jax.grad(lambda x: Extended.from_value(x).log())
+    assert [by_number(x) for x in (0.0, 0.5, 4.0)] == [0.0, 2.0, 0.25]
 
 
 def test_quotients_that_floats_cannot_hold_saturate():
