@@ -144,14 +144,20 @@ def test_what_is_known_as_the_sequence_goes_on(problem):
         assert np.isnan(found.log_density[n, len(ll) :]).all()
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (1, 3), (2, 3), (2, 1), (4, 2, 3), (4, 1, 1)])
-def test_durations_are_broadcast(shape):
-    """Shared by states, by sequences, by some of them, or by all."""
+SHARED = [(), (3,), (1, 3), (2, 3), (2, 1), (4, 2, 3), (4, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "states", "longest"), [*((shape, 3, 5) for shape in SHARED), ((2, 4), 4, 2)]
+)
+def test_durations_are_broadcast(shape, states, longest):
+    """Shared by states, by sequences, by some of them, or by all; also if they are few."""
     rng = np.random.default_rng(0)
-    ll, start, matrix = rng.normal(size=(4, 2, 5, 3)), np.ones(3) / 3, (1 - np.eye(3)) / 2
-    probs = rng.dirichlet(np.ones(5), size=shape)
+    ll, start = rng.normal(size=(4, 2, 5, states)), np.ones(states) / states
+    matrix = (1 - np.eye(states)) / (states - 1)
+    probs = rng.dirichlet(np.ones(longest), size=shape)
     durations, survival = np.log(probs), np.log(probs[..., ::-1].cumsum(axis=-1)[..., ::-1])
     found = semi_markov_log_likelihood(ll, start, matrix, durations, survival)
-    own = (np.broadcast_to(x, (4, 2, 3, 5)) for x in (durations, survival))
+    own = (np.broadcast_to(x, (4, 2, states, longest)) for x in (durations, survival))
     assert_allclose(found, semi_markov_log_likelihood(ll, start, matrix, *own), rtol=1e-12)
     assert found.shape == (4, 2)
