@@ -66,12 +66,17 @@ TESTS = {
     "ode.layout": ["kernels/ode/test_layout.py"],
     "ode.tsit5": ["kernels/ode/test_one_step.py"],
     "ode.runge_kutta4": ["kernels/ode/test_one_step.py"],
-    "ode.stiff_at_start": ["kernels/ode/test_solve.py::test_what_is_plainly_stiff"],
+    "ode.stiff_at_start": ["kernels/ode/test_stiff_at_start.py"],
     "ode.observe": [
         "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
         "kernels/ode/test_solve.py::test_linear_systems",
     ],
-    "ode.one_step": ["kernels/ode/test_integrate.py"],
+    "ode.one_step": [
+        "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
+        "kernels/ode/test_integrate.py::test_doses_in_reverse",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
+    ],
     "ode.batches": [
         "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone"
     ],
