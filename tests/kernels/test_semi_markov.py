@@ -107,6 +107,22 @@ def test_what_is_known_given_the_whole_sequence(problem):
         assert_allclose(transitions[n], of_pairs.sum(axis=0), atol=1e-11)
 
 
+def test_nothing_is_known_of_impossible_sequences():
+    """Beside one that is possible."""
+    steps, states, longest = SHAPES[0]
+    ll = np.zeros((N, steps, states))
+    ll[0, 1] = -np.inf
+    start, matrix = np.ones(states) / states, 1 - np.eye(states)
+    durations = np.full((N, states, longest), np.log(1 / longest))
+    survival = np.broadcast_to(np.log(np.arange(longest, 0, -1) / longest), durations.shape)
+    arguments = ll, start, matrix, durations, survival, np.array([steps, steps])
+    log_lik, *others = given_everything(*arguments)
+    assert log_lik[0] == -np.inf
+    for found in jax.tree.leaves(others):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
+
+
 @given(problems())
 def test_the_most_probable_of_all_paths(problem):
     path, log_prob = most_probable(*problem)
