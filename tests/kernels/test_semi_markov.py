@@ -107,20 +107,48 @@ def test_what_is_known_given_the_whole_sequence(problem):
         assert_allclose(transitions[n], of_pairs.sum(axis=0), atol=1e-11)
 
 
-def test_nothing_is_known_of_impossible_sequences():
-    """Beside one that is possible."""
+def two_sequences(lengths):
+    """Return arguments that say nothing of the states."""
     steps, states, longest = SHAPES[0]
-    ll = np.zeros((N, steps, states))
-    ll[0, 1] = -np.inf
     start, matrix = np.ones(states) / states, 1 - np.eye(states)
     durations = np.full((N, states, longest), np.log(1 / longest))
     survival = np.broadcast_to(np.log(np.arange(longest, 0, -1) / longest), durations.shape)
-    arguments = ll, start, matrix, durations, survival, np.array([steps, steps])
-    log_lik, *others = given_everything(*arguments)
+    ll = np.zeros((N, steps, states))
+    return Problem(ll, start, matrix, durations, survival, np.array(lengths))
+
+
+def test_nothing_is_known_of_impossible_sequences():
+    """Beside one that is possible."""
+    problem = two_sequences([6, 6])
+    problem.log_likelihoods[0, 1] = -np.inf
+    log_lik, *others = given_everything(*problem)
     assert log_lik[0] == -np.inf
     for found in jax.tree.leaves(others):
         assert np.isnan(found[0]).all()
         assert np.isfinite(found[1]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_invalid_arguments_are_impossible(bad):
+    problem = two_sequences([6, 6])
+    problem.log_likelihoods[0, 1, 0] = bad
+    log_lik, *others = given_everything(*problem)
+    path, log_prob = most_probable(*problem)
+    assert log_lik[0] == log_prob[0] == -np.inf
+    assert (path[0] == -1).all()
+    for found in (log_lik, log_prob, *jax.tree.leaves(others)):
+        assert np.isfinite(found[1]).all()
+
+
+def test_a_sequence_without_observations_is_certain():
+    problem = two_sequences([0, 6])
+    log_lik, smoothed, *counts = given_everything(*problem)
+    path, log_prob = most_probable(*problem)
+    assert log_lik[0] == log_prob[0] == 0
+    assert np.isnan(smoothed[0]).all()
+    assert (path[0] == -1).all()
+    for found in jax.tree.leaves(counts):
+        assert (found[0] == 0).all()
 
 
 @given(problems())

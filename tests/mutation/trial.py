@@ -48,11 +48,15 @@ TESTS = {
     "semi_markov_chain": ["kernels/test_semi_markov.py"],
     "semi_markov": [
         "kernels/test_semi_markov.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_semi_markov.py::test_invalid_arguments_are_impossible",
+        "kernels/test_semi_markov.py::test_a_sequence_without_observations_is_certain",
         "kernels/test_semi_markov.py::test_what_is_known_given_the_whole_sequence",
         "kernels/test_semi_markov.py::test_durations_are_broadcast",
     ],
     "semi_markov_counts": [
         "kernels/test_semi_markov.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_semi_markov.py::test_invalid_arguments_are_impossible",
+        "kernels/test_semi_markov.py::test_a_sequence_without_observations_is_certain",
         "kernels/test_semi_markov.py::test_what_is_known_given_the_whole_sequence",
         "kernels/test_semi_markov.py::test_durations_are_broadcast",
     ],
