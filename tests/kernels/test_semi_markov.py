@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood, semi_markov_smoothed_probs
 from pymc_jaxdist.kernels.semi_markov_counts import (
     semi_markov_expected_times_and_transitions,
+    semi_markov_expected_transitions,
     semi_markov_pair_probs,
 )
 from pymc_jaxdist.kernels.semi_markov_paths import semi_markov_log_filter, semi_markov_viterbi
@@ -76,17 +78,21 @@ def given_everything(*problem):
         semi_markov_log_likelihood(*problem),
         semi_markov_smoothed_probs(*problem),
         semi_markov_pair_probs(*problem),
-        semi_markov_expected_times_and_transitions(*problem),
-        semi_markov_viterbi(*problem),
+        (
+            *semi_markov_expected_times_and_transitions(*problem),
+            semi_markov_expected_transitions(*problem),
+        ),
     )
 
 
+most_probable = jax.jit(semi_markov_viterbi)
 one_ahead = jax.jit(semi_markov_log_filter)
 
 
 @given(problems())
 def test_what_is_known_given_the_whole_sequence(problem):
-    log_lik, smoothed, pairs, (times, transitions), best = given_everything(*problem)
+    log_lik, smoothed, pairs, (times, transitions, alone) = given_everything(*problem)
+    assert_allclose(alone, transitions)
     for n, arguments in enumerate(problem.sequences()):
         steps = len(arguments[0])
         total, occupancies, of_pairs = marginals(*arguments)
@@ -95,16 +101,71 @@ def test_what_is_known_given_the_whole_sequence(problem):
         assert np.isnan(smoothed[n, steps:]).all()
         assert_allclose(pairs[n, : steps - 1], of_pairs, atol=1e-12)
         if total == -np.inf:
-            assert (best.path[n] == -1).all()
             continue
         assert (np.asarray(pairs)[n, steps - 1 :] == 0).all()
         assert_allclose(times[n], occupancies.sum(axis=0), atol=1e-11)
         assert_allclose(transitions[n], of_pairs.sum(axis=0), atol=1e-11)
+
+
+def two_sequences(lengths):
+    """Return arguments that say nothing of the states."""
+    steps, states, longest = SHAPES[0]
+    start, matrix = np.ones(states) / states, 1 - np.eye(states)
+    durations = np.full((N, states, longest), np.log(1 / longest))
+    survival = np.broadcast_to(np.log(np.arange(longest, 0, -1) / longest), durations.shape)
+    ll = np.zeros((N, steps, states))
+    return Problem(ll, start, matrix, durations, survival, np.array(lengths))
+
+
+def test_nothing_is_known_of_impossible_sequences():
+    """Beside one that is possible."""
+    problem = two_sequences([6, 6])
+    problem.log_likelihoods[0, 1] = -np.inf
+    log_lik, *others = given_everything(*problem)
+    assert log_lik[0] == -np.inf
+    for found in jax.tree.leaves(others):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_invalid_arguments_are_impossible(bad):
+    problem = two_sequences([6, 6])
+    problem.log_likelihoods[0, 1, 0] = bad
+    log_lik, *others = given_everything(*problem)
+    path, log_prob = most_probable(*problem)
+    assert log_lik[0] == log_prob[0] == -np.inf
+    assert (path[0] == -1).all()
+    for found in (log_lik, log_prob, *jax.tree.leaves(others)):
+        assert np.isfinite(found[1]).all()
+
+
+def test_a_sequence_without_observations_is_certain():
+    problem = two_sequences([0, 6])
+    log_lik, smoothed, *counts = given_everything(*problem)
+    path, log_prob = most_probable(*problem)
+    assert log_lik[0] == log_prob[0] == 0
+    assert np.isnan(smoothed[0]).all()
+    assert (path[0] == -1).all()
+    for found in jax.tree.leaves(counts):
+        assert (found[0] == 0).all()
+
+
+@given(problems())
+def test_the_most_probable_of_all_paths(problem):
+    path, log_prob = most_probable(*problem)
+    for n, arguments in enumerate(problem.sequences()):
+        steps = len(arguments[0])
         with np.errstate(divide="ignore"):
             joint = dict(segmentations(*arguments))
-        assert_allclose(best.log_prob[n], max(joint.values()), rtol=1e-12, atol=1e-12)
-        path = tuple(np.asarray(best.path)[n, :steps].tolist())
-        assert_allclose(joint[path], max(joint.values()), rtol=1e-12, atol=1e-12)
+        best = max(joint.values())
+        assert_allclose(log_prob[n], best, rtol=1e-12, atol=1e-12)
+        assert (path[n, steps:] == -1).all()
+        if best == -np.inf:
+            assert (path[n] == -1).all()
+        else:
+            found = tuple(np.asarray(path)[n, :steps].tolist())
+            assert_allclose(joint[found], best, rtol=1e-12, atol=1e-12)
 
 
 @given(problems())
@@ -125,3 +186,22 @@ def test_what_is_known_as_the_sequence_goes_on(problem):
                 assert_allclose(np.exp(found.log_filtered[n, t]), occupancies[-1], atol=1e-12)
             before = total
         assert np.isnan(found.log_density[n, len(ll) :]).all()
+
+
+SHARED = [(), (3,), (1, 3), (2, 3), (2, 1), (4, 2, 3), (4, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "states", "longest"), [*((shape, 3, 5) for shape in SHARED), ((2, 4), 4, 2)]
+)
+def test_durations_are_broadcast(shape, states, longest):
+    """Shared by states, by sequences, by some of them, or by all; also if they are few."""
+    rng = np.random.default_rng(0)
+    ll, start = rng.normal(size=(4, 2, 5, states)), np.ones(states) / states
+    matrix = (1 - np.eye(states)) / (states - 1)
+    probs = rng.dirichlet(np.ones(longest), size=shape)
+    durations, survival = np.log(probs), np.log(probs[..., ::-1].cumsum(axis=-1)[..., ::-1])
+    found = semi_markov_log_likelihood(ll, start, matrix, durations, survival)
+    own = (np.broadcast_to(x, (4, 2, states, longest)) for x in (durations, survival))
+    assert_allclose(found, semi_markov_log_likelihood(ll, start, matrix, *own), rtol=1e-12)
+    assert found.shape == (4, 2)

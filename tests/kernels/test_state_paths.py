@@ -15,10 +15,13 @@ from pymc_jaxdist.kernels import (
     sample_paths,
     viterbi,
 )
-from pymc_jaxdist.kernels.transition_counts import expected_times_and_transitions
+from pymc_jaxdist.kernels.transition_counts import (
+    expected_times_and_transitions,
+    expected_transitions,
+)
 from tests.kernels.comparisons import assert_close, log_space_rounding
 from tests.reference import hidden_markov as reference
-from tests.strategies import ENUMERABLE, problems
+from tests.strategies import ENUMERABLE, Case, build_problem, problems
 
 most_probable, pairs = jax.jit(viterbi), jax.jit(pair_probs)
 one_ahead, densities = jax.jit(predicted_probs), jax.jit(log_predictive_densities)
@@ -70,6 +73,7 @@ def test_counts_equal_enumeration(problem):
 @given(problems(ENUMERABLE))
 def test_pairs_equal_enumeration(problem):
     for found, (ll, start, matrix) in rows(problem, pairs(*problem), 3):
+        assert len(found) == problem.log_likelihoods.shape[-2] - 1
         if len(ll) == 0:
             assert (found == 0).all()
             continue
@@ -79,6 +83,25 @@ def test_pairs_equal_enumeration(problem):
         else:
             assert_close(found[: len(ll) - 1], expected, 1e-11)
             assert (found[len(ll) - 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_pairs_of_all_times_are_as_many_as_transitions(steps):
+    problem = build_problem(Case(steps, 3, (2,)), 0)
+    of_each = pairs(*problem)
+    assert of_each.shape == (2, steps - 1, 3, 3)
+    assert_close(of_each.sum(axis=1), expected_transitions(*problem))
+    assert_close(of_each.sum(axis=(1, 2, 3)), np.full(2, steps - 1.0))
+
+
+def test_nothing_is_known_of_impossible_sequences():
+    """Beside one that is possible, with padding."""
+    ll = np.zeros((2, 3, 2))
+    ll[0, 1] = -np.inf
+    arguments = ll, np.ones(2) / 2, np.full((2, 2), 0.5), np.array([3, 2])
+    for found in (pairs(*arguments), *counts(*arguments)):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
 
 
 @given(problems())

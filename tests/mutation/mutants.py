@@ -54,6 +54,11 @@ class _Skipping(ast.NodeTransformer):
     Among these is ``strict`` of `zip`, which asserts that lengths are equal.
     """
 
+    def visit_ClassDef(self, node):
+        """Keep the annotations of a class, which are the fields of some."""
+        node.body = [self.visit(n) if isinstance(n, ast.FunctionDef) else n for n in node.body]
+        return node
+
     def visit_AnnAssign(self, node):
         self.generic_visit(node)
         value = node.value
@@ -78,16 +83,21 @@ class _Skipping(ast.NodeTransformer):
         return node
 
 
+def _functions(tree):
+    """Return the functions of a module, and the methods of its classes."""
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
+    return [n for owner in (tree, *classes) for n in owner.body if isinstance(n, ast.FunctionDef)]
+
+
 def mutants(source):
-    """Yield every mutant of the functions of a module."""
+    """Yield every mutant of the functions and methods of a module."""
     tree = ast.fix_missing_locations(_Skipping().visit(ast.parse(source)))
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
-    for function in functions:
+    for number, function in enumerate(_functions(tree)):
         for statement in function.body:
             for place, node in enumerate(ast.walk(statement)):
                 for change in _changes(node):
                     changed = copy.deepcopy(tree)
-                    own = changed.body[tree.body.index(function)]
+                    own = _functions(changed)[number]
                     own_statement = own.body[function.body.index(statement)]
                     target = list(ast.walk(own_statement))[place]
                     before = ast.unparse(target)

@@ -9,37 +9,96 @@ from pathlib import Path
 
 from tests.mutation.mutants import mutants
 
-KERNELS = "tests/kernels"
 #: The tests that ought to find a mistake in each module, quickest first.
 TESTS = {
-    "viterbi": ["test_state_paths.py::test_viterbi_finds_the_most_probable_of_all_paths"],
+    "viterbi": ["kernels/test_state_paths.py::test_viterbi_finds_the_most_probable_of_all_paths"],
     "prediction": [
-        "test_state_paths.py::test_predictions_are_those_of_the_forward_algorithm",
-        "test_state_paths.py::test_densities_far_beyond_the_range_of_floats",
+        "kernels/test_state_paths.py::test_predictions_are_those_of_the_forward_algorithm",
+        "kernels/test_state_paths.py::test_densities_far_beyond_the_range_of_floats",
     ],
-    "smoothing": ["test_smoothing.py"],
+    "smoothing": ["kernels/test_smoothing.py"],
     "scaled": [
-        "test_smoothing.py",
-        "test_marginal_value.py",
-        "test_underflow.py",
-        "test_native_posterior.py",
+        "kernels/test_smoothing.py",
+        "kernels/test_marginal_value.py",
+        "kernels/test_underflow.py",
+        "kernels/test_native_posterior.py",
     ],
     "posterior": [
-        "test_invalid_arguments.py",
-        "test_native_posterior.py",
-        "test_underflow.py",
-        "test_smoothing.py",
+        "kernels/test_invalid_arguments.py",
+        "kernels/test_native_posterior.py",
+        "kernels/test_underflow.py",
+        "kernels/test_smoothing.py",
     ],
     "forward_backward": [
-        "test_marginal_gradient.py",
-        "test_smoothing.py",
-        "test_marginal_value.py",
-        "test_underflow.py",
+        "kernels/test_marginal_gradient.py",
+        "kernels/test_smoothing.py",
+        "kernels/test_marginal_value.py",
+        "kernels/test_underflow.py",
     ],
-    "accurate_sum": ["test_accurate_sum.py"],
-    "joint_sums": ["test_joint_sums.py"],
-    "stationary": ["test_stationary.py"],
-    "ode.linear_solve": ["ode/test_linear_solve.py"],
+    "accurate_sum": ["kernels/test_accurate_sum.py"],
+    "joint_sums": ["kernels/test_joint_sums.py"],
+    "stationary": ["kernels/test_stationary.py"],
+    "units": ["kernels/test_units.py"],
+    "transition_counts": [
+        "kernels/test_state_paths.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_state_paths.py::test_pairs_of_all_times_are_as_many_as_transitions",
+        "kernels/test_state_paths.py::test_counts_equal_enumeration",
+        "kernels/test_state_paths.py::test_pairs_equal_enumeration",
+    ],
+    "semi_markov_chain": ["kernels/test_semi_markov.py"],
+    "semi_markov": [
+        "kernels/test_semi_markov.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_semi_markov.py::test_invalid_arguments_are_impossible",
+        "kernels/test_semi_markov.py::test_a_sequence_without_observations_is_certain",
+        "kernels/test_semi_markov.py::test_what_is_known_given_the_whole_sequence",
+        "kernels/test_semi_markov.py::test_durations_are_broadcast",
+    ],
+    "semi_markov_counts": [
+        "kernels/test_semi_markov.py::test_nothing_is_known_of_impossible_sequences",
+        "kernels/test_semi_markov.py::test_invalid_arguments_are_impossible",
+        "kernels/test_semi_markov.py::test_a_sequence_without_observations_is_certain",
+        "kernels/test_semi_markov.py::test_what_is_known_given_the_whole_sequence",
+        "kernels/test_semi_markov.py::test_durations_are_broadcast",
+    ],
+    "semi_markov_paths": [
+        "kernels/test_semi_markov.py::test_what_is_known_as_the_sequence_goes_on",
+        "kernels/test_semi_markov.py::test_the_most_probable_of_all_paths",
+        "posterior/test_decode_semi_markov.py",
+    ],
+    "extended_range": ["kernels/test_extended_range.py"],
+    "orientation": ["kernels/test_orientation.py"],
+    "extended": ["kernels/test_underflow.py"],
+    "underflow": ["kernels/test_underflow.py"],
+    "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
+    "ode.step_size": ["kernels/ode/test_step_size.py"],
+    "ode.rows": ["kernels/ode/test_rows.py"],
+    "ode.events": ["kernels/ode/test_events.py"],
+    "ode.interpolation": ["kernels/ode/test_interpolation.py"],
+    "ode.matrix_exponential": ["kernels/ode/test_matrix_exponential.py"],
+    "ode.layout": ["kernels/ode/test_layout.py"],
+    "ode.tsit5": ["kernels/ode/test_one_step.py"],
+    "ode.runge_kutta4": ["kernels/ode/test_one_step.py"],
+    "ode.stiff_at_start": ["kernels/ode/test_stiff_at_start.py"],
+    "ode.observe": [
+        "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
+        "kernels/ode/test_solve.py::test_linear_systems",
+    ],
+    "ode.one_step": [
+        "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
+        "kernels/ode/test_integrate.py::test_doses_in_reverse",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
+    ],
+    "ode.batches": [
+        "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone"
+    ],
+    "ode.reverse": [
+        "kernels/ode/test_integrate.py::test_doses_in_reverse",
+        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
+        "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone",
+    ],
+    "ode.integrate": ["kernels/ode/test_integrate.py"],
+    "ode.solve": ["kernels/ode/test_integrate.py", "kernels/ode/test_solve.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
@@ -47,23 +106,37 @@ STEADY = {"derandomize": True, "deadline": None}
 MOST_MEMORY = 6 * 2**30
 
 
+def _own_function(wrapper):
+    """Return the function inside what decorators made of it."""
+    for name in ("fget", "__wrapped__", "fun"):
+        wrapper = getattr(wrapper, name, wrapper)
+    return wrapper
+
+
+def _replace(old, new):
+    """Give what has a name in a module, or in a class of it, the code of its new version."""
+    if isinstance(new, type):
+        for name, member in vars(new).items():
+            _replace(vars(old).get(name), member)
+    else:
+        old, new = _own_function(old), _own_function(new)
+        if hasattr(old, "__code__") and hasattr(new, "__code__"):
+            old.__code__ = new.__code__
+
+
 def replace_code(module, tree):
-    """Give the functions of a module the code of a changed source."""
+    """Give the functions and methods of a module the code of a changed source."""
     namespace = {}
     exec(compile(tree, module.__file__, "exec"), {**vars(module)}, namespace)
-    for name, function in namespace.items():
-        own = getattr(module, name, None)
-        inner = getattr(own, "__wrapped__", getattr(own, "fun", own))
-        new = getattr(function, "__wrapped__", getattr(function, "fun", function))
-        if hasattr(inner, "__code__") and hasattr(new, "__code__"):
-            inner.__code__ = new.__code__
+    for name, new in namespace.items():
+        _replace(getattr(module, name, None), new)
 
 
 def work(name, numbers, results):
     """Try mutants, and send ``(number, found, change)`` of each."""
     import jax
     import pytest
-    from hypothesis import settings
+    from hypothesis import Phase, settings
 
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
@@ -71,12 +144,14 @@ def work(name, numbers, results):
     module = import_module(f"pymc_jaxdist.kernels.{name}")
     source = Path(module.__file__).read_text()
     every = list(mutants(source))
+    # That an example fails is enough: no time is spent on a simpler one.
+    phases = (Phase.explicit, Phase.generate)
     for examples in FEW, MANY:
-        settings.register_profile(f"{examples}", max_examples=examples, **STEADY)
+        settings.register_profile(f"{examples}", max_examples=examples, phases=phases, **STEADY)
     arguments = ["-x", "-q", "-p", "no:cacheprovider"]
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    tests = [f"{KERNELS}/{test}" for test in TESTS[name]]
+    tests = [f"tests/{test}" for test in TESTS[name]]
     for number in numbers:
         if number is not None:  # else the module as it is, which must pass
             replace_code(module, every[number].tree)

@@ -36,7 +36,9 @@ class Interpolated:
         following = jnp.minimum(piece + 1, last)
         left, right = times[piece], times[following]
         width = jnp.where(right > left, right - left, 1.0)
-        u = jnp.clip((t - left) / width, 0.0, 1.0)
+        u = (t - left) / width
+        # Not `clip`: its derivative where a piece begins or ends, as steps do, is half of this.
+        u = jnp.where(index < 0, 0.0, jnp.where((index >= last) | (u > 1.0), 1.0, u))
         low, high = values[piece], values[following]
         line = low + u * (high - low)
         if self.kind == "linear" or last == 0:

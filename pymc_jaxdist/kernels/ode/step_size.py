@@ -101,4 +101,4 @@ def first_step_size(
         jnp.exp(jnp.log(0.01 / jnp.where(steepest > 1e-15, steepest, 1.0)) / order),
     )
     h = jnp.minimum(100 * h0, h1)
-    return jnp.minimum(jnp.where(jnp.isfinite(h), h, h0), span)
+    return jnp.minimum(jnp.where(jnp.isfinite(steepest), h, h0), span)

@@ -103,8 +103,8 @@ def test_an_explicit_method_gives_way_to_a_stiff_one():
     assert_allclose(both.states, stiff.states, rtol=1e-14)
 
 
-def test_what_is_plainly_stiff_is_left_to_the_stiff_method_at_once():
-    """Decay that needs more than 500 explicit steps for stability alone; nothing else."""
+def test_what_is_plainly_stiff():
+    """It is left to the stiff method at once: decay that needs more than 500 explicit steps."""
     rates = np.array([400.0, 600.0, 1e9, 0.0, -1e9, np.nan])
 
     def linear(t, segment, y, theta, fixed):
