@@ -24,20 +24,23 @@ def test_errors_are_measured_in_units_of_the_tolerance():
 def test_the_next_step_size_follows_from_the_last_two_errors(order, last):
     """A step may grow tenfold or shrink to a fifth; no error at all counts as a tiny one."""
     error = np.array([0.0, 1e-12, 1e-7, 0.01, 0.5, 1.0, 1.001, 2.0, 1e3, 1e9])
-    accepted, factor = step_size_factor(jnp.asarray(error), jnp.full(10, last), order)
+    logs = jnp.full(10, np.log(last))
+    accepted, factor, following = step_size_factor(jnp.asarray(error), logs, order)
     assert accepted.tolist() == (error <= 1.0).tolist()
     counted = np.maximum(error, 1e-10)
     expected = 0.85 * np.where(
         error <= 1.0, last ** (0.15 / order) * counted ** (-0.9 / order), counted ** (-1 / order)
     )
     assert_allclose(factor, np.clip(expected, 0.2, 10.0), rtol=1e-12)
+    remembered = np.where(error <= 1.0, np.maximum(error, 1e-4), last)
+    assert_allclose(np.exp(following), remembered, rtol=1e-12)
 
 
 @pytest.mark.parametrize("error", [np.inf, np.nan])
 def test_a_step_to_where_nothing_is_known_is_tried_again_with_a_tenth(error):
-    accepted, factor = step_size_factor(jnp.asarray(error), jnp.asarray(0.5), 5)
+    accepted, factor, last = step_size_factor(jnp.asarray(error), jnp.asarray(-0.5), 5)
     assert not accepted
-    assert_allclose(factor, 0.1)
+    assert_allclose([factor, last], [0.1, -0.5])
 
 
 def size(vector, y):
