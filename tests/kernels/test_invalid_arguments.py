@@ -1,9 +1,13 @@
 """Bad values are data, not errors: -inf with a zero gradient, never NaN."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pymc_jaxdist.kernels import marginal_log_likelihood
+from pymc_jaxdist.kernels.chain import flatten_batch
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import native_posterior
+from pymc_jaxdist.kernels.posterior import scaled_posterior
 from tests.kernels.comparisons import assert_close, value, value_and_gradient
 from tests.strategies import Case, build_problem
 
@@ -37,6 +41,18 @@ def test_bad_value_in_any_position_is_minus_infinity(case, name, bad):
             assert np.isfinite(part).all()
         assert (np.asarray(gradient[0])[hit] == 0).all()
         assert_close(np.asarray(gradient[0])[~hit], np.asarray(expected[0])[~hit])
+
+
+@pytest.mark.parametrize("kernel", [scaled_posterior, native_posterior], ids=["XLA", "native"])
+def test_zeros_are_probabilities(kernel):
+    """A state in which no sequence begins, and one that is never left."""
+    ll = build_problem(Case(4, 2, (3,)), 4).log_likelihoods
+    start, matrix = np.array([0.0, 1.0]), np.eye(2)
+    chain, _ = flatten_batch(*map(jnp.asarray, (ll, start, matrix)), None)
+    found = kernel(chain)
+    assert found.exact.all()
+    assert not found.impossible.any()
+    assert_close(found.log_likelihood, ll[..., 1].sum(axis=-1))
 
 
 def test_bad_transition_into_padding_does_not_matter():

@@ -34,6 +34,7 @@ TESTS = {
         "kernels/test_smoothing.py",
         "kernels/test_marginal_value.py",
         "kernels/test_underflow.py",
+        "kernels/test_native_posterior.py",
     ],
     "accurate_sum": ["kernels/test_accurate_sum.py"],
     "joint_sums": ["kernels/test_joint_sums.py"],
