@@ -49,7 +49,7 @@ import numpy as np
 from whole_models import CHAINS, MODELS, WAYS
 
 RESULTS = Path(__file__).parent / "results" / "sampling.json"
-DRAWS = {"notebook": 500, "earthquakes": 500, "ten states": 100}
+DRAWS = {"notebook": 500, "earthquakes": 500, "ten states": 300}
 PACKAGES = (
     "pymc",
     "pytensor",
