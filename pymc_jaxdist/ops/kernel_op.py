@@ -126,7 +126,6 @@ class _NodeCall:
             for position, variable in enumerate(node.inputs)
             if isinstance(variable, Constant)
         }
-        # Those whose shape may change between calls.
         self._of_varying_shape = [
             position
             for position, variable in enumerate(node.inputs)
