@@ -213,7 +213,7 @@ class _Loop:
             next_time=done,
             first_knot=zeros,
             next_knot=jnp.sum(self.knots[:-1] <= t0, axis=0),
-            last_error=jnp.zeros_like(t0),
+            last_log_error=jnp.zeros_like(t0),
             status=status,
             accepted=zeros,
             rejected=zeros,
@@ -241,11 +241,12 @@ class _Loop:
         norm = error_norm(error, state.y, step.y, self.problem.rtol, self.atol[:, None])
         norm = lax.stop_gradient(jnp.where(jnp.all(jnp.isfinite(step.y), axis=0), norm, jnp.inf))
         if self.method.fixed_size is None:
-            accepted, factor, last_error = step_size_factor(
-                norm, state.last_error, self.method.error_order
+            accepted, factor, last_log_error = step_size_factor(
+                norm, state.last_log_error, self.method.error_order
             )
         else:
-            accepted, factor, last_error = jnp.isfinite(norm), jnp.ones_like(norm), norm
+            accepted, factor = jnp.isfinite(norm), jnp.ones_like(norm)
+            last_log_error = state.last_log_error
         accepted &= running
         t1 = jnp.where(lands, stop, state.t + h)
         proposal = h * factor
@@ -293,7 +294,7 @@ class _Loop:
             next_time=next_time,
             first_knot=first_knot,
             next_knot=next_knot,
-            last_error=last_error,
+            last_log_error=last_log_error,
             status=status,
             accepted=n_accepted,
             rejected=n_rejected,

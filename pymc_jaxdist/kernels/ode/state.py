@@ -38,7 +38,7 @@ class State(NamedTuple):
     next_time: jax.Array
     first_knot: jax.Array
     next_knot: jax.Array
-    last_error: jax.Array
+    last_log_error: jax.Array
     status: jax.Array
     accepted: jax.Array
     rejected: jax.Array

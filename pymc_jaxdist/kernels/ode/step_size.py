@@ -16,7 +16,7 @@ LARGEST_FACTOR = 10.0
 FACTOR_IF_UNDEFINED = 0.1
 # Weights of the present and of the last error in a PI controller (Hairer & Wanner, II.4, IV.2).
 PRESENT, LAST = 0.9, 0.15
-LOG_OF_SMALL = math.log(1e-4)
+SMALLEST_LOG_ERROR = math.log(1e-4)
 
 
 def error_norm(
@@ -28,7 +28,7 @@ def error_norm(
 
 
 def step_size_factor(
-    error: jax.Array, last: jax.Array, order: int
+    error: jax.Array, last_log_error: jax.Array, order: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return whether a step is accepted, and by what to multiply its size for the next try.
 
@@ -36,8 +36,8 @@ def step_size_factor(
     ----------
     error : (...) array
         Norm of this step.
-    last : (...) array
-        What was returned last for the last accepted one.
+    last_log_error : (...) array
+        What was returned as such before.
     order : int
         Order of the error estimate.
 
@@ -45,16 +45,17 @@ def step_size_factor(
     -------
     accepted : (...) array of bool
     factor : (...) array
-    last : (...) array
-        For the next step: the logarithm of the error, or of a ten thousandth if that is larger.
+    last_log_error : (...) array
+        The logarithm of the last accepted error, or of a ten thousandth if that is larger.
     """
     accepted = error <= 1.0
     present = jnp.log(jnp.maximum(error, 1e-10))
-    power = jnp.where(accepted, LAST * last - PRESENT * present, -present)
+    power = jnp.where(accepted, LAST * last_log_error - PRESENT * present, -present)
     factor = SAFETY * jnp.exp(power / order)
     factor = jnp.clip(factor, SMALLEST_FACTOR, jnp.where(accepted, LARGEST_FACTOR, 1.0))
     factor = jnp.where(jnp.isfinite(error), factor, FACTOR_IF_UNDEFINED)
-    return accepted, factor, jnp.where(accepted, jnp.maximum(present, LOG_OF_SMALL), last)
+    remembered = jnp.maximum(present, SMALLEST_LOG_ERROR)
+    return accepted, factor, jnp.where(accepted, remembered, last_log_error)
 
 
 def first_step_size(
