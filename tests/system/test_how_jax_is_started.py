@@ -37,7 +37,7 @@ def test_several_devices_and_loops_in_one_piece():
     devices, _, flags = started()
     assert devices >= 4
     by_itself = jax.__version_info__ >= (0, 12)
-    assert ("xla_cpu_small_while_loop_byte_threshold=262144" in flags) != by_itself
+    assert ("xla_cpu_small_while_loop_byte_threshold=1048576" in flags) != by_itself
 
 
 def test_what_is_set_already_stays():

@@ -65,15 +65,15 @@ def pull_back(
         first = take(record.first_knot, here) if has_knots else no_knots
         following = take(record.next_knot, here) if has_knots else no_knots
 
-        def step(y: jax.Array, theta: jax.Array, *rest: Any) -> tuple[jax.Array, Step]:
-            t, h, fixed, first, following = rest
-            return one_step(
-                problem, method, has_knots, t, h, y, None, theta, fixed, first, following
-            )[0]
+        def step(y: jax.Array, theta: jax.Array) -> tuple[jax.Array, Step]:
+            def of_one(*arguments: Any) -> tuple[jax.Array, Step]:
+                t, h, y, theta, *others = arguments
+                return one_step(problem, method, has_knots, t, h, y, None, theta, *others)[0]
 
-        rest = (t, h, fixed, first, following)
-        shapes = jax.eval_shape(each_subject(step), y, theta, *rest)
-        blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            return each_subject(of_one)(t, h, y, theta, fixed, first, following)
+
+        taken, pull = jax.vjp(step, y, theta)
+        blank = jax.tree.map(jnp.zeros_like, taken)
         moving = h > 0
         divisor = jnp.where(moving, h, 1.0)
 
@@ -104,12 +104,7 @@ def pull_back(
         before, end = bar
         bar = (before, end._replace(y=end.y + y_bar))
 
-        def pull(
-            y: jax.Array, theta: jax.Array, rest: tuple[Any, ...], bar: tuple[Any, ...]
-        ) -> tuple[Any, ...]:
-            return jax.vjp(lambda y, theta: step(y, theta, *rest), y, theta)[1](bar)
-
-        y_new, theta_new = each_subject(pull)(y, theta, rest, bar)
+        y_new, theta_new = pull(bar)
         running = index >= 0
         return (
             index - 1,
