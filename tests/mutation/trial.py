@@ -69,7 +69,7 @@ TESTS = {
     "extended_range": ["kernels/test_extended_range.py"],
     "orientation": ["kernels/test_orientation.py"],
     "extended": ["kernels/test_underflow.py"],
-    "underflow": ["kernels/test_underflow.py"],
+    "underflow": ["kernels/test_lost_mass.py", "kernels/test_underflow.py"],
     "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
     "ode.step_size": ["kernels/ode/test_step_size.py"],
     "ode.rows": ["kernels/ode/test_rows.py"],
