@@ -4,9 +4,9 @@
     python -m tests.mutation viterbi smoothing   # some
 
 Each mutant is put into the code of the functions of a running process, so that JAX is started
-once and not for each; the tests of the module run until one fails. A process that takes too long
-(a loop that no longer ends) is ended, one that takes too much memory ends by itself, and both count
-as found.
+once and not for each; what Numba compiles (``native.lanes``) is compiled again in a process for
+each. The tests of the module run until one fails. A process that takes too long (a loop that no
+longer ends) is ended, one that takes too much memory ends by itself, and both count as found.
 """
 
 import argparse
@@ -17,9 +17,11 @@ from pathlib import Path
 from queue import Empty
 
 from tests.mutation.mutants import mutants
-from tests.mutation.trial import TESTS, work
+from tests.mutation.trial import TESTS, is_alone, work
 
 LIMIT = 600  # seconds for one mutant
+#: What takes long to import, and starts no threads.
+PRELOADED = ["jax", "numba", "scipy.stats", "hypothesis", "pytest"]
 
 
 def answer(results, process):
@@ -35,30 +37,30 @@ def answer(results, process):
     return None
 
 
-def try_all(name, context):
+def try_all(name):
     """Yield mutants of a module with whether they were found."""
     path = Path("pymc_jaxdist/kernels", *name.split(".")).with_suffix(".py")
     every = list(mutants(path.read_text()))
     remaining: list = [None, *range(len(every))]
+    context = multiprocessing.get_context("forkserver" if is_alone(name) else "spawn")
+    context.set_forkserver_preload(PRELOADED)
     while remaining:
+        waiting = remaining[:1] if is_alone(name) else remaining[:]
         results = context.Queue()
-        process = context.Process(target=work, args=(name, remaining, results), daemon=True)
+        process = context.Process(target=work, args=(name, waiting[:], results), daemon=True)
         process.start()
-        while remaining:
+        while waiting:
             given = answer(results, process)
-            if given is None:
-                process.kill()
-                number = remaining.pop(0)
-                if number is None:
-                    raise SystemExit(f"{name}: its tests crash or take too long")
-                yield every[number], True
-                break
-            number, found = given
+            number, found = (waiting[0], True) if given is None else given
+            waiting.remove(number)
             remaining.remove(number)
             if number is not None:
                 yield every[number], found
             elif found:
-                raise SystemExit(f"{name}: the tests fail without any mistake")
+                raise SystemExit(f"{name}: the tests fail without any mistake, or never end")
+            if given is None:
+                process.kill()
+                break
         process.join(1)
 
 
@@ -68,11 +70,10 @@ def main():
     parser.add_argument("modules", nargs="*", default=list(TESTS))
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     survivors = []
     for name in arguments.modules:
         total = 0
-        for mutant, found in try_all(name, context):
+        for mutant, found in try_all(name):
             total += 1
             if found is False:
                 survivors.append((name, mutant.line, mutant.change))

@@ -44,7 +44,7 @@ def _changes(node):
         yield lambda n: setattr(n, "value", n.value + 1)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert | ast.USub | ast.Not):
         yield lambda n: setattr(n, "op", ast.UAdd() if not isinstance(n.op, ast.Not) else None)
-    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("where"):
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "where":
         yield lambda n: n.args.__setitem__(slice(1, 3), n.args[:0:-1])
 
 

@@ -1,10 +1,17 @@
-"""One mutant after the other, in the functions of a running process."""
+"""One mutant after the other, in the functions of a running process.
+
+What Numba has compiled does not change with its source: of such a module each mutant is imported
+by a process of its own.
+"""
 
 import ast
 import os
 import resource
 import sys
+import tempfile
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 
 from tests.mutation.mutants import mutants
@@ -70,6 +77,14 @@ TESTS = {
     "orientation": ["kernels/test_orientation.py"],
     "extended": ["kernels/test_underflow.py"],
     "underflow": ["kernels/test_lost_mass.py", "kernels/test_underflow.py"],
+    "native.exponential": ["kernels/test_native_vectors.py"],
+    "native.vectors": ["kernels/test_native_vectors.py"],
+    "native.lanes": ["kernels/test_native_posterior.py"],
+    "native.stretches": ["kernels/test_native_posterior.py"],
+    "native.chains": ["kernels/test_native_posterior.py"],
+    "native.extended": ["kernels/test_native_posterior.py", "kernels/test_underflow.py"],
+    "native.stationary": ["kernels/test_native_stationary.py"],
+    "native.gradients": ["ops/test_hidden_markov_graph.py"],
     "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
     "ode.step_size": ["kernels/ode/test_step_size.py"],
     "ode.rows": ["kernels/ode/test_rows.py"],
@@ -133,18 +148,67 @@ def replace_code(module, tree):
         _replace(getattr(module, name, None), new)
 
 
+def is_alone(name):
+    """Tell whether each mutant of a module needs a process of its own."""
+    return name.startswith("native.")
+
+
+def change_on_import(name, tree):
+    """Let a module be imported as if its source were another."""
+
+    class Loader(SourceFileLoader):
+        def get_code(self, fullname):
+            return compile(tree, self.path, "exec")
+
+    class Finder(MetaPathFinder):
+        def find_spec(self, fullname, path, target=None):
+            if fullname != name:
+                return None
+            spec = PathFinder.find_spec(fullname, path)
+            spec.loader = Loader(fullname, spec.origin)
+            return spec
+
+    sys.meta_path.insert(0, Finder())
+
+
 def work(name, numbers, results):
-    """Try mutants, and send ``(number, found, change)`` of each."""
+    """Try mutants, and send ``(number, found)`` of each; None is the module as it is."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = sys.stderr = silence
+    path = Path("pymc_jaxdist/kernels", *name.split(".")).with_suffix(".py")
+    every = list(mutants(path.read_text()))
+    full_name = f"pymc_jaxdist.kernels.{name}"
+    if is_alone(name):
+        (number,) = numbers
+        if number is not None:
+            change_on_import(full_name, every[number].tree)
+        with tempfile.TemporaryDirectory() as directory:
+            _keep_compiled_code_in(directory)
+            results.put((number, _find_mistake(name, number)))
+        return
+    module = import_module(full_name)
+    for number in numbers:
+        if number is not None:
+            replace_code(module, every[number].tree)
+        found = _find_mistake(name, number)
+        replace_code(module, ast.parse(path.read_text()))
+        results.put((number, found))
+
+
+def _keep_compiled_code_in(directory):
+    """Let Numba find nothing of what it compiled from the module as it is."""
+    from numba.core import config
+
+    config.CACHE_DIR = directory
+
+
+def _find_mistake(name, number):
+    """Tell whether a test of a module fails; of the module as it is, quickly."""
     import jax
     import pytest
     from hypothesis import Phase, settings
 
-    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
-    silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
-    sys.stdout = sys.stderr = silence
-    module = import_module(f"pymc_jaxdist.kernels.{name}")
-    source = Path(module.__file__).read_text()
-    every = list(mutants(source))
     # That an example fails is enough: no time is spent on a simpler one.
     phases = (Phase.explicit, Phase.generate)
     for examples in FEW, MANY:
@@ -153,13 +217,8 @@ def work(name, numbers, results):
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     tests = [f"tests/{test}" for test in TESTS[name]]
-    for number in numbers:
-        if number is not None:  # else the module as it is, which must pass
-            replace_code(module, every[number].tree)
-        found = False
-        for examples in (FEW,) if number is None else (FEW, MANY):
-            jax.clear_caches()
-            profile = f"--hypothesis-profile={examples}"
-            found = found or int(pytest.main([*arguments, profile, *tests])) != 0
-        replace_code(module, ast.parse(source))
-        results.put((number, found))
+    for examples in (FEW,) if number is None else (FEW, MANY):
+        jax.clear_caches()
+        if int(pytest.main([*arguments, f"--hypothesis-profile={examples}", *tests])) != 0:
+            return True
+    return False
