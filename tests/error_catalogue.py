@@ -350,6 +350,8 @@ add(
         "columns of different lengths": lambda: pmj.pad_observations(
             [1, 1, 2], [1.0, 2.0], [0.1, 0.2, 0.3]
         ),
+        "a row without a time": lambda: pmj.pad_observations([1, 1], [1.0, np.nan], [0.1, 0.2]),
+        "a value that is a word": lambda: pmj.pad_observations([1, 1], [1.0, 2.0], [0.1, "<LOQ"]),
     },
 )
 add(
@@ -528,6 +530,9 @@ add(
         ),
         "a start without the names of the states": lambda: pmj.predict(
             posterior(rate=[[1.0]]), "y", times=[1.0], y0=[1.0], model=decay_model(named=True)
+        ),
+        "a start with another name": lambda: pmj.predict(
+            posterior(rate=[[1.0]]), "y", times=[1.0], y0={"z": 1.0}, model=decay_model(named=True)
         ),
         "parameters of another structure": lambda: pmj.predict(
             posterior(rate=[[1.0]]), "y", times=[1.0], params=[1.0], model=decay_model()

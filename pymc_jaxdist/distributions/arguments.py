@@ -13,6 +13,8 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.errors import ParameterError, compose_message
 
 __all__ = [
+    "as_floats",
+    "as_numbers",
     "as_probabilities",
     "broadcasts",
     "describe",
@@ -49,6 +51,48 @@ def as_probabilities(where: str, argument: str, value: Any) -> TensorVariable:
         compose_message(
             where,
             f"{argument} must be an array of probabilities or a variable of the model.",
+            got=f"{type(value).__name__}: {value!r:.60}",
+        )
+    )
+
+
+def as_floats(where: str, argument: str, value: Any) -> TensorVariable:
+    """Return numbers as a float64 tensor; arguments as for `as_numbers`."""
+    tensor = as_numbers(where, argument, value)
+    if tensor.type.dtype == "float64":
+        return tensor
+    if isinstance(tensor, Constant):
+        return pt.constant(np.asarray(tensor.data, dtype="float64"))
+    return pt.cast(tensor, "float64")
+
+
+def as_numbers(where: str, argument: str, value: Any) -> TensorVariable:
+    """Return numbers as a tensor.
+
+    Parameters
+    ----------
+    where, argument : str
+        For the error message.
+    value : tensor_like
+        Also a table.
+
+    Raises
+    ------
+    ParameterError
+        If the value is no array of real numbers.
+    """
+    try:
+        if hasattr(value, "to_numpy") and not isinstance(value, Variable):
+            value = value.to_numpy()
+        tensor = pt.as_tensor_variable(value)
+        if tensor.type.dtype.startswith(("float", "int", "uint", "bool")):
+            return tensor
+    except (TypeError, ValueError, NotImplementedError):
+        pass
+    raise ParameterError(
+        compose_message(
+            where,
+            f"{argument} must be numbers or variables of the model.",
             got=f"{type(value).__name__}: {value!r:.60}",
         )
     )

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_jaxdist.errors import ShapeError, compose_message
+from pymc_jaxdist.errors import DataError, ShapeError, compose_message
 
 __all__ = ["PaddedObservations", "pad_observations"]
 
@@ -58,7 +58,7 @@ def pad_observations(
     array([[10., 20.],
            [30., nan]])
     """
-    columns = [np.asarray(x) for x in (subject, time, value)]
+    columns = [np.atleast_1d(x) for x in (subject, time, value)]
     n_rows = len(columns[0])
     labels = np.zeros(n_rows, dtype=int) if channel is None else np.asarray(channel)
     if {x.shape for x in (*columns, labels)} != {(n_rows,)}:
@@ -69,9 +69,19 @@ def pad_observations(
                 got=", ".join(str(x.shape) for x in (*columns, labels)),
             )
         )
+    columns[1:] = [_as_floats(*x) for x in zip(("time", "value"), columns[1:], strict=True)]
+    if not np.isfinite(columns[1]).all():
+        raise DataError(
+            compose_message(
+                "pad_observations",
+                "times must be finite.",
+                got=f"{int((~np.isfinite(columns[1])).sum())} NaN or infinite times",
+                suggestion="leave out rows without a time",
+            )
+        )
     subjects, own = np.unique(columns[0], return_inverse=True)
     channels, column = np.unique(labels, return_inverse=True)
-    time, value = (x.astype("float64") for x in columns[1:])
+    time, value = columns[1:]
     rows: list[dict[tuple[float, int], dict[int, float]]] = [{} for _ in subjects]
     for i in np.lexsort((time, own)):
         repetition = 0
@@ -89,3 +99,17 @@ def pad_observations(
     if channel is None:
         return PaddedObservations(times, observed[..., 0], subjects, None)
     return PaddedObservations(times, observed, subjects, channels)
+
+
+def _as_floats(name: str, column: np.ndarray) -> np.ndarray:
+    try:
+        return column.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            compose_message(
+                "pad_observations",
+                f"{name} must be numbers.",
+                got=str(error),
+                suggestion="NaN for what is missing; pm.Censored, for what is below a limit",
+            )
+        ) from None

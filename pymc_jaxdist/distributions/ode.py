@@ -56,10 +56,11 @@ class ODEObserved:
         dimensions equal to those of the subjects mean one value per subject; ``f`` sees the value
         of its subject.
     y0 : tensor_like ``(..., n)``, or dict of name to ``(...)``
-        State at ``t0``. A dictionary gives the states names.
+        State at ``t0``. A dictionary gives the states names. A list has one part for each state;
+        a list of lists one for each subject.
     times : tensor_like ``(T,)`` or ``(..., T)``
         Times of observation, in any order, with repetitions, none before ``t0``. NaN pads the
-        times of a subject that has fewer.
+        times of a subject that has fewer; what has no time was not observed.
     t0 : tensor_like ``()`` or ``(...)``
         Where the solution begins; may be a variable of the model.
     likelihood : callable
@@ -316,6 +317,14 @@ def _prepare(
     times = prepared.arguments[2]
     if data is not None:
         checks.check_observed(where, data, shape_of(times)[-1], n_batch, several)
+        checks.check_shape_of_observed(
+            where,
+            data.shape,
+            (*prepared.batch_shape, shape_of(times)[-1], *_trailing(cut, n_batch)),
+            n_batch,
+        )
+        checks.check_observed_at_times(where, data, known_value(times), n_batch)
+        checks.check_present_as_a_whole(where, data, cut.likelihood.event_ndim)
     n_times, n_states = shape_of(times)[-1], shape_of(prepared.arguments[0])[-1]
     subjects = prepared.batch_shape
     arrays = {
@@ -390,13 +399,18 @@ def _n_dims(cut: CutLikelihood) -> int:
     return dims + cut.likelihood.several
 
 
+def _trailing(cut: CutLikelihood, n_batch: int) -> tuple[Any, ...]:
+    """Return the lengths of an observation at one time, None for those that are not known."""
+    if cut.likelihood.several:
+        return (len(cut.likelihood.emissions),)
+    first = cut.likelihood.emissions[0]
+    return (*first.batch_shape, *first.event_shape)[n_batch + 1 :]
+
+
 def _implied_shape(where: str, prepared: PreparedEquation, cut: CutLikelihood) -> tuple[Any, ...]:
     n_batch = len(prepared.batch_shape)
     n_times = prepared.arguments[2].shape[-1]
-    first = cut.likelihood.emissions[0]
-    trailing: tuple[Any, ...] = (*first.batch_shape, *first.event_shape)[n_batch + 1 :]
-    if cut.likelihood.several:
-        trailing = (len(cut.likelihood.emissions),)
+    trailing = _trailing(cut, n_batch)
     if None in prepared.batch_shape or None in trailing:
         raise ShapeError(
             compose_message(

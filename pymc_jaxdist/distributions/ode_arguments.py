@@ -1,6 +1,6 @@
 """From the arguments a user writes to a checked differential equation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,12 @@ from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
-from pymc_jaxdist.distributions.arguments import known_shape, known_value
+from pymc_jaxdist.distributions.arguments import (
+    as_floats,
+    as_numbers,
+    known_shape,
+    known_value,
+)
 from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
@@ -81,12 +86,12 @@ def prepare_equation(
     """
     checks.check_callable(where, vector_field)
     names, y0 = _initial_state(where, y0)
-    times = _as_floats(where, "times", times)
-    t0 = _as_floats(where, "t0", t0)
+    times = as_floats(where, "times", times)
+    t0 = as_floats(where, "t0", t0)
     if times.type.ndim == 0:
         times = times[None]
     leaves, structure = jax.tree.flatten(params)
-    leaves = [_as_numbers(where, "params", leaf) for leaf in leaves]
+    leaves = [as_numbers(where, "params", leaf) for leaf in leaves]
 
     n_states = shape_of(y0)[-1]
     if n_states is None:
@@ -98,9 +103,11 @@ def prepare_equation(
                 suggestion="pt.stack([...]) or pt.specify_shape(y0, (n,))",
             )
         )
+    checks.check_initial_state(where, known_value(y0))
     checks.check_times(where, times, t0)
     n_params = len(leaves)
-    kinks = _kinks(where, params)
+    inputs = _inputs(where, params)
+    kinks = tuple(position for position, part in inputs.items() if part.kind != "cubic")
     specs, extra = event_leaves(where, events, n_params, n_states, names, t0)
     leaves += extra
 
@@ -120,10 +127,12 @@ def prepare_equation(
     )
     for position, leaf in enumerate(leaves):
         floating = leaf.type.dtype.startswith("float")
-        if position < n_params and position not in kinks:
-            batched = n > 0 and _is_per_subject(shape_of(leaf), batch_shape)
-        else:
+        if position >= n_params or position in inputs:
             batched = leaf.type.ndim > 1  # times of events and inputs: (..., K)
+        elif position - 1 in inputs:
+            batched = n > 0 and _has_values_of_each(leaf, leaves[position - 1], batch_shape)
+        else:
+            batched = n > 0 and _is_per_subject(shape_of(leaf), batch_shape)
         arguments.append(Argument(batched, floating and _moves(leaf)))
     equation = Equation(
         vector_field=_field_by_value(where, vector_field),
@@ -180,27 +189,32 @@ def _field_by_value(where: str, vector_field: Any) -> Any:
     return by_value(where, vector_field)
 
 
-def _kinks(where: str, params: Any) -> tuple[int, ...]:
-    """Return the positions of leaves that hold the times of interpolated inputs with kinks."""
-    kinks, position = [], 0
+def _inputs(where: str, params: Any) -> dict[int, Interpolated]:
+    """Return interpolated inputs by the positions of their times among the leaves, checked.
+
+    The leaf after that of its times holds the values of an input.
+    """
+    inputs, position = {}, 0
     for part in jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, Interpolated)):
         if not isinstance(part, Interpolated):
             position += 1
             continue
-        if part.kind != "cubic":
-            kinks.append(position)
-        value = known_value(pt.as_tensor_variable(part.times))
-        if value is not None and not (np.diff(value, axis=-1) > 0).all():
-            raise ParameterError(
-                compose_message(
-                    where,
-                    "times of an interpolated input must increase.",
-                    got=np.array2string(np.asarray(value), threshold=6),
-                    suggestion="sort times and values by time, and leave out repetitions",
-                )
-            )
+        inputs[position] = part
+        times, values = (as_numbers(where, "params", x) for x in (part.times, part.values))
+        checks.check_input(where, known_value(times), known_value(values), shape_of(values))
         position += 2
-    return tuple(kinks)
+    return inputs
+
+
+def _has_values_of_each(
+    values: TensorVariable, times: TensorVariable, batch_shape: tuple[int | None, ...]
+) -> bool:
+    """Tell whether an input has values ``(..., M)`` or ``(..., M, d)`` for each subject."""
+    shape, knots = shape_of(values), shape_of(times)[-1]
+    if not _is_per_subject(shape, batch_shape) or len(shape) == len(batch_shape):
+        return False
+    # As many subjects as knots: one input of several components, unless times are their own.
+    return times.type.ndim > 1 or shape[0] != knots
 
 
 def shape_of(variable: TensorVariable) -> tuple[int | None, ...]:
@@ -223,41 +237,38 @@ def shape_of(variable: TensorVariable) -> tuple[int | None, ...]:
 def _initial_state(where: str, y0: Any) -> tuple[tuple[str, ...] | None, TensorVariable]:
     """Return the names of the states, if they have any, and the states ``(..., n)``."""
     if isinstance(y0, dict):
-        parts = [_as_floats(where, f"y0['{name}']", value) for name, value in y0.items()]
+        parts = [as_floats(where, f"y0['{name}']", value) for name, value in y0.items()]
         if not parts:
             raise ParameterError(compose_message(where, "y0 is empty.", got="{}"))
         ndim = max(p.type.ndim for p in parts)
         lead = sum((pt.zeros_like(p) for p in parts if p.type.ndim == ndim), start=pt.zeros(()))
         return tuple(y0), pt.stack([p + lead for p in parts], axis=-1)
     if isinstance(y0, list | tuple):
-        y0 = pt.stack([_as_floats(where, "y0", x) for x in y0], axis=-1)
-    y0 = _as_floats(where, "y0", y0)
+        y0 = _of_list(where, y0)
+    y0 = as_floats(where, "y0", y0)
     return None, y0[None] if y0.type.ndim == 0 else y0
 
 
-def _as_floats(where: str, argument: str, value: Any) -> TensorVariable:
-    tensor = _as_numbers(where, argument, value)
-    if tensor.type.dtype == "float64":
-        return tensor
-    if isinstance(tensor, Constant):
-        return pt.constant(np.asarray(tensor.data, dtype="float64"))
-    return pt.cast(tensor, "float64")
-
-
-def _as_numbers(where: str, argument: str, value: Any) -> TensorVariable:
-    try:
-        if hasattr(value, "to_numpy") and not isinstance(value, Variable):
-            value = value.to_numpy()
-        tensor = pt.as_tensor_variable(value)
-        if tensor.type.dtype.startswith(("float", "int", "uint", "bool")):
-            return tensor
-    except (TypeError, ValueError, NotImplementedError):
-        pass
-    raise ParameterError(
+def _of_list(where: str, y0: Sequence[Any]) -> TensorVariable:
+    """Return a list of states, each a number or one per subject, or of rows of subjects."""
+    nested = [isinstance(x, list | tuple) for x in y0]
+    if y0 and all(nested):
+        rows = [_of_list(where, row) for row in y0]
+        if len({row.type.ndim for row in rows}) == 1:
+            return pt.stack(rows, axis=0)
+    elif y0 and not any(nested):
+        parts = [as_floats(where, "y0", x) for x in y0]
+        try:
+            return pt.stack(pt.broadcast_arrays(*parts), axis=-1)
+        except (TypeError, ValueError):
+            pass
+    raise ShapeError(
         compose_message(
             where,
-            f"{argument} must be numbers or variables of the model.",
-            got=f"{type(value).__name__}: {value!r:.60}",
+            "y0 is a list whose parts do not fit together.",
+            got=f"{list(y0)!r:.60}",
+            expected="one number (or array of subjects) for each state, or one list for each "
+            "subject",
         )
     )
 

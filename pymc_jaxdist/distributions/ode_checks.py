@@ -10,8 +10,9 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.diffrax_solve import is_diffrax_solver
+from pymc_jaxdist.kernels.ode.diffrax_solve import is_adaptive, is_diffrax_solver
 from pymc_jaxdist.kernels.ode.equation import METHODS, Equation
+from pymc_jaxdist.kernels.ode.events import JumpEvent
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
 from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
 from pymc_jaxdist.ops.precision import double_precision
@@ -19,7 +20,12 @@ from pymc_jaxdist.ops.precision import double_precision
 __all__ = [
     "check_callable",
     "check_fields",
+    "check_initial_state",
+    "check_input",
     "check_observed",
+    "check_observed_at_times",
+    "check_present_as_a_whole",
+    "check_shape_of_observed",
     "check_times",
     "common_batch_shape",
     "known_sensitivity",
@@ -75,6 +81,16 @@ def known_solver(where: str, solver: Any, has_knots: bool, vector_field: Any) ->
             )
         )
     if is_diffrax_solver(solver):
+        if not is_adaptive(solver):
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "a diffrax solver must be an instance, and estimate its error.",
+                    got=f"{solver!r:.60}",
+                    expected="for example diffrax.Tsit5(), diffrax.Kvaerno5()",
+                    suggestion="RK4(step_size=...), for steps of a fixed size",
+                )
+            )
         if has_knots:
             raise ParameterError(
                 compose_message(
@@ -151,6 +167,19 @@ def common_batch_shape(
     return tuple(lengths)
 
 
+def check_initial_state(where: str, y0: np.ndarray | None) -> None:
+    """Check an initial state that is known while the model is built."""
+    if y0 is not None and not np.isfinite(y0).all():
+        raise ParameterError(
+            compose_message(
+                where,
+                "y0 must be finite.",
+                got=f"{int((~np.isfinite(y0)).sum())} of {y0.size} numbers are not",
+                suggestion="a variable of the model, for an initial state that is not known",
+            )
+        )
+
+
 def check_times(where: str, times: TensorVariable, t0: TensorVariable) -> None:
     """Check observation times that are known while the model is built."""
     value, start = known_value(times), known_value(t0)
@@ -199,6 +228,15 @@ def observed_states(where: str, observe: Any, names: tuple[str, ...] | None, n_s
     if observe is None or callable(observe):
         return observe
     single = isinstance(observe, str | int | np.integer)
+    if not single and (np.ndim(observe) != 1 or len(observe) == 0):
+        raise ParameterError(
+            compose_message(
+                where,
+                "observe must be a state, a list of states or a function.",
+                got=f"{observe!r:.60}",
+                expected="an index, a name, a list of them, or g(t, y, params)",
+            )
+        )
     indices = []
     for one in [observe] if single else list(observe):
         known = names if names is not None else tuple(range(n_states))
@@ -239,6 +277,9 @@ def check_fields(
             for shape, dtype in leaves
         ]
         slope = _try(where, equation, "vector_field", t, y, arrays)
+        for event in equation.events:
+            if isinstance(event, JumpEvent):
+                _check_jump(where, equation, event, n_states, y, arrays)
         if slope != (n_states,):
             raise ShapeError(
                 compose_message(
@@ -260,10 +301,42 @@ def check_fields(
         return _try(where, equation, "observe", t, y, arrays)
 
 
+def _check_jump(
+    where: str, equation: Equation, event: JumpEvent, n_states: int, y: Any, arrays: list[Any]
+) -> None:
+    after = _try(
+        where,
+        equation,
+        "the function of Jumps",
+        None,
+        y,
+        arrays,
+        lambda t, y, params: event.function(y, params),
+        "y, params",
+    )
+    if after != (n_states,):
+        raise ShapeError(
+            compose_message(
+                where,
+                "the function of Jumps must return all states, as they are after the jump.",
+                got=f"shape {after}",
+                expected=f"({n_states},), because y0 has {n_states} states",
+                suggestion="lambda y, p: y.at[0].add(1.0), which changes one of them",
+            )
+        )
+
+
 def _try(
-    where: str, equation: Equation, name: str, t: Any, y: Any, arrays: list[Any]
+    where: str,
+    equation: Equation,
+    name: str,
+    t: Any,
+    y: Any,
+    arrays: list[Any],
+    function: Any = None,
+    arguments: str = "t, y, params",
 ) -> tuple[Any, ...]:
-    function = getattr(equation, name)
+    function = getattr(equation, name) if function is None else function
     try:
         return jax.eval_shape(
             lambda t, y, leaves: equation.evaluate(function, t, y, leaves), t, y, arrays
@@ -280,13 +353,13 @@ def _try(
             )
         ) from None
     except Exception as error:
-        state = "a dictionary of states" if equation.state_names else f"y of shape {y.shape}"
+        state = "a dictionary of states" if equation.state_names else f"of shape {y.shape}"
         raise ParameterError(
             compose_message(
                 where,
                 f"{name} fails.",
                 got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                expected=f"a function of t, {state} and params as given, for one subject",
+                expected=f"a function of ({arguments}), y being {state}, for one subject",
             )
         ) from error
 
@@ -320,5 +393,108 @@ def check_observed(
                 "observed must not be infinite.",
                 got=f"{int(np.isinf(value).sum())} infinite values",
                 suggestion="NaN marks a missing value",
+            )
+        )
+
+
+def check_shape_of_observed(
+    where: str, shape: tuple[int, ...], expected: tuple[int | None, ...], n_batch: int
+) -> None:
+    """Check that observations have the shape of what the likelihood says they are."""
+    fits = len(shape) == len(expected) and all(
+        length == other or other is None or (other == 1 and axis < n_batch)
+        for axis, (length, other) in enumerate(zip(shape, expected, strict=True))
+    )
+    if fits:
+        return
+    text = ", ".join("..." if n is None else str(n) for n in expected)
+    raise ShapeError(
+        compose_message(
+            where,
+            "observed does not have the shape of the likelihood.",
+            got=f"shape {shape}",
+            expected=f"({text}): subjects, times, and what is observed at each time",
+            suggestion="observe=..., for what is seen of the states; a likelihood that returns a "
+            "tuple, for several distributions",
+        )
+    )
+
+
+def check_observed_at_times(
+    where: str, value: np.ndarray, times: np.ndarray | None, n_batch: int
+) -> None:
+    """Check that nothing was observed where there is no time."""
+    if times is None or not np.isnan(times).any():
+        return
+    rows = value.shape[: n_batch + 1]
+    present = ~np.isnan(value) if value.dtype.kind == "f" else np.ones(value.shape, dtype=bool)
+    present = present.reshape(*rows, -1).any(axis=-1)
+    untimed = present & np.broadcast_to(np.isnan(times), rows)
+    if untimed.any():
+        index = tuple(int(i) for i in np.argwhere(untimed)[0])
+        raise DataError(
+            compose_message(
+                where,
+                "something was observed at a time that is NaN.",
+                got=f"{int(untimed.sum())} such observations, the first at index {index}",
+                expected="NaN in observed wherever times are NaN",
+                suggestion="pad_observations(...), which pads both",
+            )
+        )
+
+
+def check_present_as_a_whole(where: str, value: np.ndarray, event_ndim: int) -> None:
+    """Check that no observation of a vector is missing in part."""
+    if not event_ndim or value.dtype.kind != "f":
+        return
+    axes = tuple(range(-event_ndim, 0))
+    absent = np.isnan(value)
+    in_part = absent.any(axis=axes) & ~absent.all(axis=axes)
+    if in_part.any():
+        index = tuple(int(i) for i in np.argwhere(in_part)[0])
+        raise DataError(
+            compose_message(
+                where,
+                "observations of a multivariate distribution are missing in part.",
+                got=f"{int(in_part.sum())} of {in_part.size} vectors, the first at index {index}",
+                expected="vectors that are present or missing (all NaN) as a whole",
+                suggestion="one distribution for each component, in a tuple, if they are "
+                "independent",
+            )
+        )
+
+
+def check_input(
+    where: str,
+    times: np.ndarray | None,
+    values: np.ndarray | None,
+    shape: tuple[int | None, ...],
+) -> None:
+    """Check the times and values of an interpolated input, as far as they are known."""
+    if times is not None and not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise ParameterError(
+            compose_message(
+                where,
+                "times of an interpolated input must increase, and be finite.",
+                got=np.array2string(np.asarray(times), threshold=6),
+                suggestion="sort times and values by time, and leave out repetitions",
+            )
+        )
+    if times is not None and None not in shape and times.shape[-1] not in shape:
+        raise ShapeError(
+            compose_message(
+                where,
+                "an interpolated input needs a value for each of its times.",
+                got=f"{times.shape[-1]} times and values of shape {shape}",
+                expected="(M,) or (M, d), (..., M) or (..., M, d) per subject",
+            )
+        )
+    if values is not None and not np.isfinite(values).all():
+        raise DataError(
+            compose_message(
+                where,
+                "values of an interpolated input must be finite.",
+                got=f"{int((~np.isfinite(values)).sum())} NaN or infinite",
+                suggestion="leave out times without a value: the input is interpolated there",
             )
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.arguments import as_floats, known_shape, known_value
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.events import DoseEvent, JumpEvent
 from pymc_jaxdist.ops.by_value import ByValue
@@ -27,11 +27,11 @@ class Doses:
     times : tensor_like ``(K,)`` or ``(..., K)``
         When the doses are given, per subject if there are leading dimensions. NaN pads the doses
         of a subject that has fewer.
-    amounts : tensor_like, broadcasts against ``times``
+    amounts : tensor_like, broadcasts with ``times``
         How much is added to the state.
     state : int or str
         Index or name of the state.
-    duration : tensor_like, broadcasts against ``times``, optional
+    duration : tensor_like, broadcasts with ``times``, optional
         If given, each dose flows in at a constant rate for so long.
     interval : float, optional
         Time between repetitions of each dose.
@@ -42,6 +42,8 @@ class Doses:
         then the state before these: the solution begins ``steady_state * interval`` before ``t0``.
         What is missing to the steady state falls by the same factor with each dose:
         ``exp(-rate * interval)`` for the slowest rate of elimination.
+    rate : tensor_like, broadcasts with ``times``, optional
+        In place of `duration`: the rate at which each dose flows in, amount per time.
 
     Examples
     --------
@@ -62,6 +64,12 @@ class Doses:
     interval: Any = None
     additional: int = 0
     steady_state: int = 0
+    rate: Any = None
+
+    @property
+    def is_infusion(self) -> bool:
+        """Whether the doses take time."""
+        return self.duration is not None or self.rate is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +135,7 @@ def event_leaves(
             leaves.append(_times(where, event.times, t0))
         elif isinstance(event, Doses):
             state = _state(where, event.state, n_states, names)
-            specs.append(DoseEvent(state, position, event.duration is not None))
+            specs.append(DoseEvent(state, position, event.is_infusion))
             leaves += _dose_leaves(where, event, t0)
         else:
             raise ParameterError(
@@ -141,8 +149,7 @@ def event_leaves(
 
 
 def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
-    times = pt.atleast_1d(pt.as_tensor_variable(times))
-    times = pt.cast(times, "float64")
+    times = pt.atleast_1d(as_floats(where, "times of events", times))
     value, start = known_value(times), known_value(t0)
     if value is not None:
         if np.isinf(value).any():
@@ -154,13 +161,16 @@ def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
                     suggestion="NaN in the place of events that a subject does not have",
                 )
             )
-        if start is not None and (value < np.min(start)).any():
+        first, begins = np.broadcast_arrays(value, np.nan if start is None else start[..., None])
+        early = first < begins
+        if early.any():
+            index = tuple(np.argwhere(early)[0])
             raise DataError(
                 compose_message(
                     where,
                     "an event comes before t0, where the solution begins.",
-                    got=f"{np.nanmin(value):.6g}",
-                    expected=f"times >= t0 = {float(np.min(start)):.6g}",
+                    got=f"{first[index]:.6g}",
+                    expected=f"times >= t0 = {begins[index]:.6g}",
                 )
             )
     return times
@@ -168,29 +178,40 @@ def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
 
 def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVariable]:
     times = _times(where, doses.times, t0)
-    others = [doses.amounts] if doses.duration is None else [doses.amounts, doses.duration]
-    if doses.duration is not None:
-        duration = known_value(pt.as_tensor_variable(doses.duration))
-        if duration is not None and not (duration > 0).all():
+    parts = {"times": times, "amounts": as_floats(where, "amounts of doses", doses.amounts)}
+    if doses.duration is not None and doses.rate is not None:
+        raise ParameterError(
+            compose_message(
+                where,
+                "an infusion has a duration or a rate, not both.",
+                got=f"duration={doses.duration!r:.30}, rate={doses.rate!r:.30}",
+                suggestion="leave out one of them: rate = amount / duration",
+            )
+        )
+    for name in "duration", "rate":
+        if (value := getattr(doses, name)) is not None:
+            parts[name] = as_floats(where, f"{name} of doses", value)
+    leaves = [*_broadcast(where, parts).values()]
+    absent = pt.isnan(leaves[0])
+    if doses.rate is not None:
+        leaves[2] = leaves[1] / leaves[2]
+    # Doses that a subject does not have may be padded with anything.
+    leaves[1] = pt.switch(absent, 0.0, leaves[1])
+    if doses.is_infusion:
+        _check_duration(where, "duration" if doses.rate is None else "rate", leaves)
+        leaves[2] = pt.switch(absent, 1.0, leaves[2])
+    for option in ("additional", "steady_state"):
+        number = getattr(doses, option)
+        if not isinstance(number, int | np.integer) or number < 0:
             raise ParameterError(
                 compose_message(
                     where,
-                    "the duration of an infusion must be positive.",
-                    got=f"{np.min(duration):.6g}",
-                    suggestion="Doses without duration, for what is given at once",
+                    f"{option} must be a whole number of doses, the same for all.",
+                    got=f"{number!r:.60}",
+                    suggestion="times of each dose of each subject, NaN where it has fewer",
                 )
             )
-    try:
-        leaves = [times, *(pt.broadcast_to(pt.cast(x, "float64"), times.shape) for x in others)]
-    except ValueError as error:
-        raise ShapeError(
-            compose_message(where, "amounts of doses must fit their times.", got=str(error))
-        ) from None
-    if not (doses.additional or doses.steady_state):
-        return leaves
-    for option in ("additional", "steady_state"):
-        number = getattr(doses, option)
-        if number < 0 or (number and doses.interval is None):
+        if number and doses.interval is None:
             raise ParameterError(
                 compose_message(
                     where,
@@ -198,7 +219,11 @@ def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVar
                     got=f"{option}={number}, interval={doses.interval}",
                 )
             )
+    if not (doses.additional or doses.steady_state):
+        return leaves
+    _check_interval(where, doses)
     shifts = doses.interval * np.arange(doses.additional + 1.0)
+    times = leaves[0]
     repeated = [(times[..., None] + shifts).flatten(times.type.ndim)]
     repeated += [pt.repeat(x, doses.additional + 1, axis=-1) for x in leaves[1:]]
     if not doses.steady_state:
@@ -207,6 +232,58 @@ def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVar
     before = [times[..., :1] - shifts]
     before += [pt.repeat(x[..., :1], doses.steady_state, axis=-1) for x in leaves[1:]]
     return [pt.concatenate(pair, axis=-1) for pair in zip(repeated, before, strict=True)]
+
+
+def _broadcast(where: str, parts: dict[str, TensorVariable]) -> dict[str, TensorVariable]:
+    """Return what is told of doses, each with a value for each dose of each subject."""
+    shapes = {name: known_shape(x) for name, x in parts.items()}
+    lengths = [tuple(1 if n is None else n for n in shape) for shape in shapes.values()]
+    doses = shapes["times"][-1]
+    try:
+        subjects_fit = bool(np.broadcast_shapes(*lengths))
+    except ValueError:
+        subjects_fit = False
+    doses_fit = all(shape[-1:] in ((), (1,), (None,), (doses,)) for shape in shapes.values())
+    if not (subjects_fit and (doses_fit or doses is None)):
+        raise ShapeError(
+            compose_message(
+                where,
+                "amounts of doses, and their durations or rates, must fit their times.",
+                got=", ".join(f"{name} {shape}" for name, shape in shapes.items()),
+                expected="shapes that broadcast to (..., K), K doses of each subject",
+            )
+        )
+    return dict(zip(parts, pt.broadcast_arrays(*parts.values()), strict=True))
+
+
+def _check_duration(where: str, name: str, leaves: Sequence[TensorVariable]) -> None:
+    times, _, duration = (known_value(x) for x in leaves)
+    if duration is None:
+        return
+    given = np.ones(duration.shape, dtype=bool) if times is None else ~np.isnan(times)
+    wrong = given & ~((duration > 0) & np.isfinite(duration))
+    if wrong.any():
+        raise ParameterError(
+            compose_message(
+                where,
+                f"the {name} of an infusion must be positive.",
+                got=f"a duration of {duration[wrong][0]:.6g}",
+                suggestion="Doses without duration, for what is given at once",
+            )
+        )
+
+
+def _check_interval(where: str, doses: Doses) -> None:
+    interval = known_value(pt.as_tensor_variable(doses.interval))
+    if interval is not None and not (np.ndim(interval) == 0 and 0 < interval < np.inf):
+        raise ParameterError(
+            compose_message(
+                where,
+                "the interval of repeated doses must be one positive number.",
+                got=f"{doses.interval!r:.60}",
+                suggestion="times of each dose of each subject, if their intervals differ",
+            )
+        )
 
 
 def run_in(where: str, events: Any) -> float:
@@ -224,12 +301,13 @@ def run_in(where: str, events: Any) -> float:
         if not isinstance(event, Doses) or not event.steady_state:
             continue
         interval = known_value(pt.as_tensor_variable(event.interval))
-        if interval is None or np.ndim(interval) or not interval > 0:
+        if interval is None:
             raise ParameterError(
                 compose_message(
                     where,
-                    "the interval of doses at steady state must be a positive number.",
+                    "the interval of doses at steady state must be known.",
                     got=str(event.interval),
+                    expected="a number",
                 )
             )
         longest = max(longest, event.steady_state * float(interval))
@@ -239,8 +317,8 @@ def run_in(where: str, events: Any) -> float:
 def _state(where: str, state: int | str, n_states: int, names: tuple[str, ...] | None) -> int:
     if names is not None and state in names:
         return names.index(str(state))
-    if isinstance(state, int) and -n_states <= state < n_states:
-        return state % n_states
+    if isinstance(state, int | np.integer) and -n_states <= state < n_states:
+        return int(state) % n_states
     raise ParameterError(
         compose_message(
             where,

@@ -11,9 +11,12 @@ import pymc as pm
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.basic import Apply
 
-from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.equation import METHODS, Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
+from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
 from pymc_jaxdist.kernels.ode.problem import Status
+from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
+from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 from pymc_jaxdist.ops.kernel_calls import value_and_gradients
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.posterior.ode_variable import only_ode_variable
@@ -23,6 +26,8 @@ __all__ = ["ODECheck", "check_ode"]
 
 # How much tighter the solution is to which others are compared.
 TIGHTER = 1e-3
+# Of a method of order 4 with steps of fixed size: an error of a thousandth or less.
+SMALLER_STEPS = 6
 # PyMC's initial point is far away if so large a share of the prior draws fits better.
 FAR_AWAY = 0.8
 # How many of the subjects that fail are printed.
@@ -44,7 +49,8 @@ class ODECheck:
     steps : tuple of float
         Median, 95 % quantile and maximum of the steps of solves that succeeded.
     stiff : float
-        Share of solves in which the explicit method was limited by stability.
+        Share of solves in which the explicit method was limited by stability; NaN if no method
+        was tried that tells.
     value_error : float
         Largest difference of the log-likelihood of a draw from that of a much tighter solve.
     gradient_error : float
@@ -73,11 +79,16 @@ class ODECheck:
     def __str__(self) -> str:
         reasons = ", ".join(f"{n} {reason}" for reason, n in self.failures.items())
         median, high, largest = self.steps
+        stiff = (
+            "not known: no explicit method was tried"
+            if np.isnan(self.stiff)
+            else f"{self.stiff:.1%}"
+        )
         lines = [
             f"ODEObserved '{self.variable}': {self.n_solves} solves",
             f"  failed            {self.failed:.1%}" + (f"  ({reasons})" if reasons else ""),
             f"  steps             median {median:.0f}, 95 % {high:.0f}, largest {largest:.0f}",
-            f"  stiff             {self.stiff:.1%}",
+            f"  stiff             {stiff}",
             f"  log-likelihood    differs by {self.value_error:.2g} from a much tighter solve",
             f"  gradient          differs by {self.gradient_error:.2g} (relative)",
         ]
@@ -225,6 +236,8 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
         else equation.atol * TIGHTER,
         max_steps=20 * equation.max_steps,
     )
+    if isinstance(tight.solver, RK4):
+        tight = replace(tight, solver=RK4(tight.solver.step_size / SMALLER_STEPS))
     wrt = tuple(i for i in node.op.differentiable if i > 0)
     ours = value_and_gradients(kernel, node.op.differentiable, wrt)
     theirs = value_and_gradients(
@@ -247,7 +260,7 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
         scale = max(1.0, float(np.abs(right).max()))
         gradient_error = max(gradient_error, float(np.abs(mine - right).max()) / scale)
     taken = steps[solved] if solved.any() else np.zeros(1)
-    stiff = float((stiffness > 1.0).mean())
+    stiff = float((stiffness > 1.0).mean()) if _tells_stiffness(equation) else np.nan
     return ODECheck(
         variable=name,
         n_solves=len(status),
@@ -273,9 +286,21 @@ def _advice(
         advice.append("stiff for most draws: solver='stiff' saves the explicit attempt")
     if stiff > 0.0 and equation.solver in ("tsit5", "explicit"):
         advice.append("stiff for some draws: solver='auto'")
-    if value_error > 0.1:
+    if value_error > 0.1 and isinstance(equation.solver, RK4):
+        advice.append(
+            f"smaller steps (now {equation.solver.step_size:g}), or solver='auto', which chooses "
+            "their size"
+        )
+    elif value_error > 0.1:
         advice.append(f"lower rtol (now {equation.rtol:g}) until the log-likelihood agrees")
     return tuple(advice)
+
+
+def _tells_stiffness(equation: Equation) -> bool:
+    """Tell whether the first method is an explicit one that notices stiffness."""
+    if not isinstance(equation.solver, str) or isinstance(equation.vector_field, LinearODE):
+        return False
+    return isinstance(METHODS[equation.solver][0], Tsit5)
 
 
 @lru_cache(maxsize=64)

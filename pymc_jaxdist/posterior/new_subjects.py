@@ -88,6 +88,18 @@ def new_subjects(
         )
     if old.state_names is not None:
         y0 = {name: y0[..., i] for i, name in enumerate(old.state_names)}
+    if old.state_names is not None and "y0" in changes:
+        if set(changes["y0"]) != set(old.state_names):
+            raise ParameterError(
+                compose_message(
+                    where,
+                    "y0 must name every state of the model, and no other.",
+                    got=", ".join(map(str, changes["y0"])) or "no names",
+                    expected=", ".join(old.state_names),
+                )
+            )
+        # What is observed, and where doses go, is known by the position of the state.
+        changes["y0"] = {name: changes["y0"][name] for name in old.state_names}
     if "events" not in changes:
         t0 = t0 - old.run_in  # the doses of the run-in are among those written out
     arguments = {

@@ -56,12 +56,19 @@ def predict_ode(
         inputs = parameter_draws(where, node.inputs[1:], model, draws)
         arguments, rest = inputs[: equation.n_arguments], inputs[equation.n_arguments :]
         if times is not None:
-            times = np.asarray(times, dtype="float64")
+            times = np.atleast_1d(np.asarray(times, dtype="float64"))
             arguments[2] = np.broadcast_to(times, (len(arguments[0]), *times.shape))
             equation = equation.with_times(times.ndim > 1)
+    batch = equation.batch_ndim
+    asked = arguments[2]
+    equation, times, t0 = _times_of_each(equation, asked, arguments[1])
+    times = np.where(times < t0, np.nan, times)
     with double_precision():
-        seen = np.array(_solver(equation)(*arguments))
+        seen = np.array(_solver(equation)(*arguments[:2], times, *arguments[3:]))
     seen[~np.isfinite(seen)] = np.nan
+    # Before the start there is no solution, nor at times that a subject does not have.
+    nowhere = np.broadcast_to(np.isnan(times), seen.shape[: times.ndim])
+    seen[nowhere] = np.nan
     lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
     shape = tuple(len(c) for c in lead.values())
     result = {f"{var_name}_solution": seen}
@@ -70,11 +77,10 @@ def predict_ode(
         result[var_name] = _observations(
             where, likelihood, equation.batch_ndim, trailing, seen, rest, random_seed
         )
-    batch = equation.batch_ndim
     dims = [*(f"{var_name}_dim_{i}" for i in range(batch)), "time", "state"]
     coords: dict[str, Any] = dict(lead)
-    if arguments[2].ndim == 2:
-        coords["time"] = arguments[2][0]
+    if asked.ndim == 2:
+        coords["time"] = asked[0]
     arrays = {}
     for name, values in result.items():
         own = [d if i <= batch else f"{d}_{name}" for i, d in enumerate(dims[: values.ndim - 1])]
@@ -82,6 +88,22 @@ def predict_ode(
             coords[own[-1]] = list(equation.state_names)
         arrays[name] = (("chain", "draw", *own), values.reshape(*shape, *values.shape[1:]))
     return xr.Dataset(arrays, {k: v for k, v in coords.items() if _fits(k, v, arrays)})
+
+
+def _times_of_each(
+    equation: Equation, times: np.ndarray, t0: np.ndarray
+) -> tuple[Equation, np.ndarray, np.ndarray]:
+    """Return times and ``t0`` of each draw that can be compared, and the equation for them."""
+    _, own_t0, own_times, *_ = equation.arguments
+    batch = equation.batch_ndim
+    if not (own_t0.batched or own_times.batched):
+        return equation.with_times(False), times, t0[:, None]
+    if not own_times.batched:
+        times = times.reshape(len(times), *[1] * batch, times.shape[-1])
+        times = np.broadcast_to(times, (*t0.shape, times.shape[-1]))
+    if not own_t0.batched:
+        t0 = t0.reshape(len(t0), *[1] * batch)
+    return equation.with_times(True), times, t0[..., None]
 
 
 def _fits(name: str, values: Any, arrays: dict[str, Any]) -> bool:
@@ -128,11 +150,17 @@ def _observations(
     )
     results: list[np.ndarray | None] = []
     for s in range(len(seen)):
-        if not np.isfinite(seen[s]).all():
+        finite = np.isfinite(seen[s])
+        if not finite.any():
             results.append(None)
             continue
         try:
-            results.append(np.asarray(draw(seen[s], *(x[s] for x in rest)), dtype="float64"))
+            # A number many supports contain stands in where there is no solution.
+            drawn = draw(np.where(finite, seen[s], 1.0), *(x[s] for x in rest))
+            drawn = np.array(drawn, dtype="float64")
+            rows = finite.reshape(*finite.shape[: batch_ndim + 1], -1).all(axis=-1)
+            drawn[~np.broadcast_to(rows, drawn.shape[: batch_ndim + 1])] = np.nan
+            results.append(drawn)
         except ValueError as error:
             raise ShapeError(
                 compose_message(

@@ -1,8 +1,10 @@
 """Every mistake in a differential equation is named, with what to do instead."""
 
+import diffrax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 
 import pymc_jaxdist as pmj
@@ -119,7 +121,117 @@ MISTAKES = {
     "a steady state of no interval": (
         {"events": pmj.Doses([1.0], 1.0, 0, interval=0.0, steady_state=3)},
         ParameterError,
-        "interval of doses at steady state must be a positive number",
+        "interval of repeated doses must be one positive number",
+    ),
+    "a steady state of an interval that is not known": (
+        {"events": pmj.Doses([1.0], 1.0, 0, interval=pt.dscalar("tau"), steady_state=3)},
+        ParameterError,
+        "interval of doses at steady state must be known",
+    ),
+    "repetitions backwards in time": (
+        {"events": pmj.Doses([1.0], 1.0, 0, interval=-1.0, additional=3)},
+        ParameterError,
+        "interval of repeated doses must be one positive number",
+    ),
+    "a part of a repetition": (
+        {"events": pmj.Doses([1.0], 1.0, 0, interval=1.0, additional=2.5)},
+        ParameterError,
+        "additional must be a whole number",
+    ),
+    "a dose before the start of one subject": (
+        {
+            "y0": np.ones((2, 2)),
+            "t0": np.array([0.0, 0.5]),
+            "events": pmj.Doses([0.2], 1.0, 0),
+            "observed": np.ones((2, 3, 2)),
+        },
+        DataError,
+        r"an event comes before t0[\s\S]*t0 = 0.5",
+    ),
+    "amounts of other doses": (
+        {"events": pmj.Doses([1.0, 2.0], [1.0, 2.0, 3.0], 0)},
+        ShapeError,
+        r"must fit their times[\s\S]*amounts \(3,\)",
+    ),
+    "an amount that is a word": (
+        {"events": pmj.Doses([1.0], "much", 0)},
+        ParameterError,
+        "amounts of doses must be numbers",
+    ),
+    "an infusion with a duration and a rate": (
+        {"events": pmj.Doses([1.0], 1.0, 0, duration=1.0, rate=1.0)},
+        ParameterError,
+        "a duration or a rate, not both",
+    ),
+    "an infusion at a negative rate": (
+        {"events": pmj.Doses([1.0], 1.0, 0, rate=-2.0)},
+        ParameterError,
+        "rate of an infusion must be positive",
+    ),
+    "a jump that returns one number": (
+        {"events": pmj.Jumps([1.0], lambda y, p: y[0])},
+        ShapeError,
+        r"must return all states[\s\S]*shape \(\)",
+    ),
+    "a jump that fails": (
+        {"events": pmj.Jumps([1.0], lambda y, p: y * p["half"])},
+        ParameterError,
+        r"the function of Jumps fails[\s\S]*KeyError: 'half'",
+    ),
+    "a jump that needs NumPy": (
+        {"events": pmj.Jumps([1.0], lambda y, p: np.maximum(np.asarray(y), 0))},
+        ParameterError,
+        "the function of Jumps must be written in jax.numpy",
+    ),
+    "something observed at no time": (
+        {"times": [1.0, 2.0, np.nan]},
+        DataError,
+        r"at a time that is NaN[\s\S]*index \(2,\)",
+    ),
+    "a vector that is missing in part": (
+        {
+            "likelihood": lambda y: pm.MvNormal.dist(y, np.eye(2)),
+            "observed": np.array([[1.0, np.nan], [1.0, 1.0], [np.nan, np.nan]]),
+        },
+        DataError,
+        r"missing in part[\s\S]*1 of 3 vectors",
+    ),
+    "more states in the data than in the likelihood": (
+        {"observed": np.ones((3, 3))},
+        ShapeError,
+        r"shape of the likelihood[\s\S]*\(3, 2\)",
+    ),
+    "data of other subjects": (
+        {"y0": np.ones((3, 2)), "observed": np.ones((4, 3, 2))},
+        ShapeError,
+        r"shape of the likelihood[\s\S]*\(3, 3, 2\)",
+    ),
+    "states that are not finite": ({"y0": [1.0, np.nan]}, ParameterError, "y0 must be finite"),
+    "states of subjects that do not fit": (
+        {"y0": [np.ones(3), np.ones(4)]},
+        ShapeError,
+        "parts do not fit together",
+    ),
+    "no observed state": ({"observe": []}, ParameterError, "observe must be a state"),
+    "a class in place of a solver": (
+        {"solver": diffrax.Tsit5},
+        ParameterError,
+        "must be an instance",
+    ),
+    "a solver that does not know its error": (
+        {"solver": diffrax.Euler()},
+        ParameterError,
+        "estimate its error",
+    ),
+    "an input with too few values": (
+        {"params": {"k": 1.0, "u": pmj.interpolated([0.0, 1.0, 3.0], [0.0, 2.0])}},
+        ShapeError,
+        r"a value for each of its times[\s\S]*3 times and values of shape \(2,\)",
+    ),
+    "an input without a value": (
+        {"params": {"k": 1.0, "u": pmj.interpolated([0.0, 1.0], [0.0, np.nan])}},
+        DataError,
+        "values of an interpolated input must be finite",
     ),
     "an infusion of no duration": (
         {"events": pmj.Doses([1.0], 1.0, 0, duration=0.0)},
@@ -138,6 +250,11 @@ MISTAKES = {
         {"params": {"k": 1.0, "u": pmj.interpolated([0.0, 2.0, 1.0], [0.0, 1.0, 2.0])}},
         ParameterError,
         "times of an interpolated input must increase",
+    ),
+    "an input without an end": (
+        {"params": {"k": 1.0, "u": pmj.interpolated([0.0, np.inf], [0.0, 1.0])}},
+        ParameterError,
+        "and be finite",
     ),
 }
 

@@ -8,12 +8,19 @@ import jax.numpy as jnp
 from pymc_jaxdist.errors import JaxDistError, compose_message
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Solution, Status
 
-__all__ = ["is_diffrax_solver", "solve_with_diffrax"]
+__all__ = ["is_adaptive", "is_diffrax_solver", "solve_with_diffrax"]
 
 
 def is_diffrax_solver(solver: Any) -> bool:
     """Tell whether an object is a diffrax solver, without importing diffrax for it."""
     return any(base.__module__.split(".")[0] == "diffrax" for base in type(solver).__mro__)
+
+
+def is_adaptive(solver: Any) -> bool:
+    """Tell whether a diffrax solver estimates its error, by which the size of steps is chosen."""
+    import diffrax
+
+    return isinstance(solver, diffrax.AbstractAdaptiveSolver)
 
 
 def solve_with_diffrax(problem: Problem, solver: Any, inputs: Inputs, fixed: Any) -> Solution:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 __all__ = ["Interpolated", "interpolated"]
 
@@ -69,7 +70,8 @@ def interpolated(times: Any, values: Any, kind: str = "linear") -> Interpolated:
     times : (M,) array_like
         Increasing times.
     values : (M,) or (M, d) array_like
-        Values at these times; data or variables of the model.
+        Values at these times; data or variables of the model. Per subject ``(..., M)`` or
+        ``(..., M, d)``; if there are as many subjects as times, give times per subject as well.
     kind : {"linear", "previous", "cubic"}
         A straight line between values, the last value so far, or a smooth cubic (Catmull-Rom).
 
@@ -89,4 +91,9 @@ def interpolated(times: Any, values: Any, kind: str = "linear") -> Interpolated:
     """
     if kind not in KINDS:
         raise ValueError(f"interpolated: kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    return Interpolated(times, values, kind)
+    return Interpolated(_as_one_leaf(times), _as_one_leaf(values), kind)
+
+
+def _as_one_leaf(numbers: Any) -> Any:
+    """Return lists as arrays: of a list, each number would be a parameter by itself."""
+    return np.asarray(numbers) if isinstance(numbers, list | tuple) else numbers

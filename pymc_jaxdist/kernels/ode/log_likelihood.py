@@ -133,6 +133,11 @@ class ODELogLikelihood:
             terms.append(emission.log_likelihoods(column, tuple(own), self.may_be_missing))
         log_likelihood = jnp.stack(terms, axis=-1) if len(terms) > 1 else terms[0]
         log_likelihood = jnp.broadcast_to(log_likelihood, self._shape(value))
+        if not self.equation.times_in_order:  # what has no time was not observed
+            absent = jnp.isnan(arguments[2])
+            channels = log_likelihood.ndim - self.equation.batch_ndim - 1
+            absent = absent.reshape(*absent.shape, *[1] * channels)
+            log_likelihood = jnp.where(absent, 0.0, log_likelihood)
         return jnp.where(for_each(solved, log_likelihood.ndim), log_likelihood, -jnp.inf), status
 
     def __str__(self) -> str:
