@@ -161,7 +161,18 @@ def _times(where: str, times: Any, t0: TensorVariable) -> TensorVariable:
                     suggestion="NaN in the place of events that a subject does not have",
                 )
             )
-        first, begins = np.broadcast_arrays(value, np.nan if start is None else start[..., None])
+        begins = np.array(np.nan) if start is None else start[..., None]
+        try:
+            first, begins = np.broadcast_arrays(value, begins)
+        except ValueError:
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "times of events must be those of all subjects, or of each.",
+                    got=f"times {value.shape}, t0 {begins.shape[:-1]}",
+                    expected="(K,) or (..., K), with the dimensions of the subjects",
+                )
+            ) from None
         early = first < begins
         if early.any():
             index = tuple(np.argwhere(early)[0])
@@ -200,28 +211,9 @@ def _dose_leaves(where: str, doses: Doses, t0: TensorVariable) -> list[TensorVar
     if doses.is_infusion:
         _check_duration(where, "duration" if doses.rate is None else "rate", leaves)
         leaves[2] = pt.switch(absent, 1.0, leaves[2])
-    for option in ("additional", "steady_state"):
-        number = getattr(doses, option)
-        if not isinstance(number, int | np.integer) or number < 0:
-            raise ParameterError(
-                compose_message(
-                    where,
-                    f"{option} must be a whole number of doses, the same for all.",
-                    got=f"{number!r:.60}",
-                    suggestion="times of each dose of each subject, NaN where it has fewer",
-                )
-            )
-        if number and doses.interval is None:
-            raise ParameterError(
-                compose_message(
-                    where,
-                    f"{option} doses need an interval.",
-                    got=f"{option}={number}, interval={doses.interval}",
-                )
-            )
+    _check_repetitions(where, doses)
     if not (doses.additional or doses.steady_state):
         return leaves
-    _check_interval(where, doses)
     shifts = doses.interval * np.arange(doses.additional + 1.0)
     times = leaves[0]
     repeated = [(times[..., None] + shifts).flatten(times.type.ndim)]
@@ -260,7 +252,7 @@ def _check_duration(where: str, name: str, leaves: Sequence[TensorVariable]) -> 
     times, _, duration = (known_value(x) for x in leaves)
     if duration is None:
         return
-    given = np.ones(duration.shape, dtype=bool) if times is None else ~np.isnan(times)
+    given = ~np.isnan(duration if times is None else times)
     wrong = given & ~((duration > 0) & np.isfinite(duration))
     if wrong.any():
         raise ParameterError(
@@ -273,7 +265,28 @@ def _check_duration(where: str, name: str, leaves: Sequence[TensorVariable]) -> 
         )
 
 
-def _check_interval(where: str, doses: Doses) -> None:
+def _check_repetitions(where: str, doses: Doses) -> None:
+    for option in ("additional", "steady_state"):
+        number = getattr(doses, option)
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    f"{option} must be a whole number of doses, the same for all.",
+                    got=f"{number!r:.60}",
+                    suggestion="times of each dose of each subject, NaN where it has fewer",
+                )
+            )
+        if number and doses.interval is None:
+            raise ParameterError(
+                compose_message(
+                    where,
+                    f"{option} doses need an interval.",
+                    got=f"{option}={number}, interval={doses.interval}",
+                )
+            )
+    if doses.interval is None:
+        return
     interval = known_value(pt.as_tensor_variable(doses.interval))
     if interval is not None and not (np.ndim(interval) == 0 and 0 < interval < np.inf):
         raise ParameterError(

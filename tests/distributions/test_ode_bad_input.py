@@ -148,6 +148,16 @@ MISTAKES = {
         DataError,
         r"an event comes before t0[\s\S]*t0 = 0.5",
     ),
+    "doses of other subjects": (
+        {
+            "y0": np.ones((2, 2)),
+            "t0": np.zeros(2),
+            "events": pmj.Doses(np.ones((3, 1)), 1.0, 0),
+            "observed": np.ones((2, 3, 2)),
+        },
+        ShapeError,
+        r"those of all subjects, or of each[\s\S]*times \(3, 1\), t0 \(2,\)",
+    ),
     "amounts of other doses": (
         {"events": pmj.Doses([1.0, 2.0], [1.0, 2.0, 3.0], 0)},
         ShapeError,

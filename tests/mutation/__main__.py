@@ -54,6 +54,10 @@ def try_all(name):
             number, found = (waiting[0], True) if given is None else given
             waiting.remove(number)
             remaining.remove(number)
+            if is_alone(name) and not found:
+                # Memory written where it should not be may show when the process ends.
+                process.join(60)
+                found = process.exitcode != 0
             if number is not None:
                 yield every[number], found
             elif found:
