@@ -67,8 +67,10 @@ def predict_ode(
         seen = np.array(_solver(equation)(*arguments[:2], times, *arguments[3:]))
     seen[~np.isfinite(seen)] = np.nan
     # Before the start there is no solution, nor at times that a subject does not have.
-    nowhere = np.broadcast_to(np.isnan(times), seen.shape[: times.ndim])
-    seen[nowhere] = np.nan
+    nowhere = np.isnan(times)
+    if not equation.arguments[2].batched:
+        nowhere = nowhere.reshape(len(times), *[1] * batch, times.shape[-1])
+    seen[np.broadcast_to(nowhere, seen.shape[: batch + 2])] = np.nan
     lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
     shape = tuple(len(c) for c in lead.values())
     result = {f"{var_name}_solution": seen}

@@ -97,6 +97,12 @@ def test_each_subject_begins_at_its_own_time():
     assert_allclose(found, np.broadcast_to(expected, (1, 2, 3, 2)))
 
 
+def test_new_subjects_share_times():
+    found = predicted([-1.0, 2.0], y0={"prey": np.ones(3), "predator": np.arange(3.0)})
+    expected = [[np.nan, 0.0], [np.nan, 1.0], [np.nan, 2.0]]
+    assert_allclose(found["y_solution"], np.broadcast_to(expected, (1, 2, 3, 2)))
+
+
 def total(rain, subjects=(), times=(3.0,)):
     """Integrate an input."""
     return pmj.ode_solution(

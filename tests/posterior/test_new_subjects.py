@@ -133,7 +133,7 @@ def test_a_likelihood_with_parameters_of_the_old_subjects():
     [
         ({"params": [0.1]}, "structure"),
         ({"y0": np.zeros((2, 1))}, "name the states"),
-        ({"y0": {"dose": 0.0}}, "vector_field"),
+        ({"y0": {"dose": 0.0}}, "every state of the model"),
     ],
 )
 def test_changes_that_do_not_fit(changes, message):
