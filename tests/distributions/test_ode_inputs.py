@@ -98,7 +98,7 @@ def test_each_subject_begins_at_its_own_time():
 
 
 def test_new_subjects_share_times():
-    found = predicted([-1.0, 2.0], y0={"prey": np.ones(3), "predator": np.arange(3.0)})
+    found = predicted([np.nan, 2.0], y0={"prey": np.ones(3), "predator": np.arange(3.0)})
     expected = [[np.nan, 0.0], [np.nan, 1.0], [np.nan, 2.0]]
     assert_allclose(found["y_solution"], np.broadcast_to(expected, (1, 2, 3, 2)))
 
