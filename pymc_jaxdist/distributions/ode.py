@@ -9,12 +9,17 @@ from pytensor.graph.basic import Constant
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_jaxdist.distributions import ode_checks as checks
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_equation, shape_of
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
+from pymc_jaxdist.distributions.ode_observation_checks import (
+    check_observed,
+    check_observed_at_times,
+    check_present_as_a_whole,
+    check_shape_of_observed,
+)
 from pymc_jaxdist.distributions.registration import (
     PreparedModel,
     observed_and_shape,
@@ -316,15 +321,15 @@ def _prepare(
     several = len(cut.likelihood.emissions) if cut.likelihood.several else 0
     times = prepared.arguments[2]
     if data is not None:
-        checks.check_observed(where, data, shape_of(times)[-1], n_batch, several)
-        checks.check_shape_of_observed(
+        check_observed(where, data, shape_of(times)[-1], n_batch, several)
+        check_shape_of_observed(
             where,
             data.shape,
             (*prepared.batch_shape, shape_of(times)[-1], *_trailing(cut, n_batch)),
             n_batch,
         )
-        checks.check_observed_at_times(where, data, known_value(times), n_batch)
-        checks.check_present_as_a_whole(where, data, cut.likelihood.event_ndim)
+        check_observed_at_times(where, data, known_value(times), n_batch)
+        check_present_as_a_whole(where, data, cut.likelihood.event_ndim)
     n_times, n_states = shape_of(times)[-1], shape_of(prepared.arguments[0])[-1]
     subjects = prepared.batch_shape
     arrays = {

@@ -57,7 +57,7 @@ def try_all(name):
             if is_alone(name) and not found:
                 # Memory written where it should not be may show when the process ends.
                 process.join(60)
-                found = process.exitcode != 0
+                found = process.exitcode not in (0, None)
             if number is not None:
                 yield every[number], found
             elif found:
