@@ -266,6 +266,29 @@ def without_diffrax() -> Any:
         return solve_with_diffrax(None, diffrax.Dopri5(), None, ())  # the first thing it does
 
 
+def parameters_alone() -> Any:
+    model = pm.Model()
+    with model:
+        pmj.ODEObserved(
+            "z",
+            lambda t, y, rate: -rate * y,
+            params=pm.HalfNormal("rate", shape=3),
+            y0=np.ones((3, 1)),
+            times=[1.0],
+            likelihood=lambda y: pm.Normal.dist(y, 1.0),
+            observed=np.ones((3, 1, 1)),
+        )
+    return pmj.predict(posterior(rate=np.ones((1, 1, 3))), "z", params=np.ones(2), model=model)
+
+
+def drawn(n_subjects: int = 3, observed: Any = None) -> Any:
+    from pymc_jaxdist import plots
+
+    dims = ("chain", "draw", "subject", "time")
+    solution = xr.DataArray(np.zeros((1, 1, n_subjects, 5)), dims=dims)
+    return plots.plot_solution(solution, observed=observed)
+
+
 def plotted(names: list[str]) -> Any:
     from pymc_jaxdist import plots
 
@@ -364,6 +387,8 @@ add(
 add(
     "ODEObserved",
     {
+        "steps of no size": lambda: pmj.RK4(step_size=0.0),
+        "a kind of input that does not exist": lambda: pmj.interpolated([0.0], [1.0], "quadratic"),
         "an empty likelihood": lambda: decay(likelihood=lambda y: ()),
         "a number of states that is not known": lambda: decay(y0=pt.dvector("y0")),
         "observations of a shape that is not known": lambda: pmj.ODEObserved.dist(
@@ -546,7 +571,10 @@ add(
             times=[1.0, 2.0, 3.0],
             model=with_times_of_its_own(),
         ),
+        "parameters of other subjects, and no others": parameters_alone,
         "names for fewer states": lambda: plotted(["one"]),
+        "fewer data than subjects": lambda: drawn(observed=np.zeros((2, 5))),
+        "more subjects than can be drawn": lambda: drawn(n_subjects=100),
     },
 )
 add(

@@ -241,11 +241,50 @@ def test_saves_the_picture_of_the_earthquakes(tmp_path):
 
 def test_a_solution_has_a_panel_for_each_channel():
     draws = np.random.default_rng(0).normal(size=(2, 10, 5, 3))
-    figure, axes = plot_solution(
+    _, axes = plot_solution(
         draws, observed=np.zeros((4, 3)), observed_times=np.arange(4.0), names=list("abc")
     )
     assert [panel.get_title(loc="left") for panel in axes] == ["a", "b", "c"]
     assert len(axes[0].collections) == 2
     with pytest.raises(ShapeError, match="times must be as long"):
         plot_solution(draws, times=[1.0, 2.0])
-    figure.clear()
+    with pytest.raises(ShapeError, match="observed_times must be as long as observed"):
+        plot_solution(draws, observed=np.zeros((4, 3)))
+    with pytest.raises(ShapeError, match="observed has too many dimensions"):
+        plot_solution(draws, observed=np.zeros((2, 4, 3)))
+
+
+def solution_of_subjects(n_subjects=3, **coords):
+    values = np.random.default_rng(0).normal(size=(2, 10, n_subjects, 5, 2))
+    return xr.DataArray(values, dims=("chain", "draw", "site", "time", "state"), coords=coords)
+
+
+def test_a_solution_has_a_row_for_each_subject():
+    draws = solution_of_subjects(site=["x", "y", "z"], state=["hare", "lynx"])
+    _, axes = plot_solution(draws, observed=np.arange(15.0).reshape(3, 5))
+    assert axes.shape == (3, 2)
+    assert axes[2, 1].get_title(loc="left") == "site z, lynx"
+    ribbon = axes[1, 1].lines[0].get_ydata()
+    np.testing.assert_allclose(ribbon, np.median(draws[:, :, 1, :, 1], axis=(0, 1)))
+    np.testing.assert_allclose(axes[1, 0].lines[1].get_ydata(), np.arange(5.0, 10.0))
+    assert len(axes[1, 1].lines) == 1, "nothing was observed of the second channel"
+
+
+def test_subjects_of_one_channel_have_their_own_times():
+    times = np.array([[3.0, 1.0, 2.0, 4.0, 5.0], [1.0, 2.0, np.nan, np.nan, np.nan]])
+    draws = solution_of_subjects(2, times=(("site", "time"), times))[..., 0]
+    draws[:, :, 1, 2:] = np.nan
+    _, axes = plot_solution(draws)
+    assert axes.shape == (2,)
+    np.testing.assert_allclose(axes[0].lines[0].get_xdata(), [1.0, 2.0, 3.0, 4.0, 5.0])
+    np.testing.assert_allclose(axes[1].lines[0].get_xdata(), [1.0, 2.0])
+    assert [panel.get_title(loc="left") for panel in axes] == ["site 0", "site 1"]
+
+
+def test_a_solution_of_subjects_that_cannot_be_drawn_is_refused():
+    with pytest.raises(ShapeError, match=r"too many panels[\s\S]*isel"):
+        plot_solution(solution_of_subjects(40))
+    with pytest.raises(ShapeError, match="a row for each subject"):
+        plot_solution(solution_of_subjects(), observed=np.zeros((5, 2)))
+    with pytest.raises(ShapeError, match="one dimension after time"):
+        plot_solution(solution_of_subjects().expand_dims("more", axis=-1))

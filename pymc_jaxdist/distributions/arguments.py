@@ -21,6 +21,7 @@ __all__ = [
     "first_index",
     "known_shape",
     "known_value",
+    "masked_as_missing",
 ]
 
 
@@ -96,6 +97,13 @@ def as_numbers(where: str, argument: str, value: Any) -> TensorVariable:
             got=f"{type(value).__name__}: {value!r:.60}",
         )
     )
+
+
+def masked_as_missing(value: Any) -> Any:
+    """Return a masked array with NaN where it is masked; anything else as it is."""
+    if np.ma.isMaskedArray(value):
+        return np.ma.filled(value.astype("float64"), np.nan)
+    return value
 
 
 def _stack(value: Any) -> TensorVariable:

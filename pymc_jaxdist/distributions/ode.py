@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
 from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_equation, shape_of
+from pymc_jaxdist.distributions.ode_checks import check_channels
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
 from pymc_jaxdist.distributions.ode_observation_checks import (
@@ -76,7 +77,8 @@ class ODEObserved:
     observe : int, str, sequence of them, or callable, optional
         What of the states reaches the likelihood: ``y`` is then ``(..., T)`` for one state,
         ``(..., T, D)`` for several. A callable ``g(t, y, params)`` in `jax.numpy`, for one
-        subject at one time, may return anything. Default: all states.
+        subject at one time, returns a number, an array, or a dictionary of numbers, which reach
+        the likelihood by their names. Default: all states.
     rtol, atol : float
         Tolerances of the local error; ``atol`` may have one value for each state. The default is
         almost purely relative, so that solutions that are positive stay so; raise ``atol`` for
@@ -395,7 +397,9 @@ def _static(length: Any) -> int | None:
 def _cut(where: str, likelihood: Callable[..., Any], prepared: PreparedEquation) -> CutLikelihood:
     lengths = [1 if n == 1 else None for n in prepared.batch_shape]
     seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
-    return CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
+    cut = CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
+    check_channels(where, cut.likelihood, len(prepared.batch_shape) + 1)
+    return cut
 
 
 def _n_dims(cut: CutLikelihood) -> int:

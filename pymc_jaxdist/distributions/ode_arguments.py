@@ -1,6 +1,7 @@
 """From the arguments a user writes to a checked differential equation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -20,10 +21,11 @@ from pymc_jaxdist.distributions.arguments import (
     as_numbers,
     known_shape,
     known_value,
+    masked_as_missing,
 )
 from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.equation import Equation, NamedParts
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
 from pymc_jaxdist.kernels.ode.layout import Argument, Structure
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
@@ -86,7 +88,7 @@ def prepare_equation(
     """
     checks.check_callable(where, vector_field)
     names, y0 = _initial_state(where, y0)
-    times = as_floats(where, "times", times)
+    times = as_floats(where, "times", masked_as_missing(times))
     t0 = as_floats(where, "t0", t0)
     if times.type.ndim == 0:
         times = times[None]
@@ -148,20 +150,21 @@ def prepare_equation(
         events=tuple(specs),
         kinks=kinks,
         run_in=run_in(where, events),
-        observe=by_value(where, checks.observed_states(where, observe, names, n_states)),
+        observe=_observe_by_value(where, observe, names, n_states),
         times_in_order=_in_order(times),
         stages_in_a_loop=barriers_end_before_fusion(),
     )
+    if sensitivity == "reverse" and equation.times_move:
+        checks.refuse_reverse(where)
     cores = [
         (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)
         for x, argument in zip(leaves[:n_params], arguments[3:], strict=False)
     ]
-    seen_shape = checks.check_fields(where, equation, n_states, cores)
-    seen_names = names
-    if observe is not None and not callable(observe):
-        seen_names = None
-    if callable(observe) and seen_shape != (n_states,):
-        seen_names = None
+    seen_shape, observed_names = checks.check_fields(where, equation, n_states, cores)
+    if observed_names is not None:
+        observed = NamedParts(by_value(where, observe), observed_names)
+        equation = replace(equation, observe=observed)
+    seen_names = names if observe is None else getattr(equation.observe, "names", None)
     return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
 
 
@@ -179,6 +182,14 @@ def by_value(where: str, function: Any) -> Any:
     if not callable(function) or isinstance(function, ByValue):
         return function
     return ByValue(function, where)
+
+
+def _observe_by_value(
+    where: str, observe: Any, names: tuple[str, ...] | None, n_states: int
+) -> Any:
+    if isinstance(observe, NamedParts):
+        return observe
+    return by_value(where, checks.observed_states(where, observe, names, n_states))
 
 
 def _field_by_value(where: str, vector_field: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import known_value
+from pymc_jaxdist.distributions.ode_likelihood import Likelihood
 from pymc_jaxdist.errors import DataError, ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.diffrax_solve import is_adaptive, is_diffrax_solver
 from pymc_jaxdist.kernels.ode.equation import METHODS, Equation
@@ -19,6 +20,7 @@ from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = [
     "check_callable",
+    "check_channels",
     "check_fields",
     "check_initial_state",
     "check_input",
@@ -28,6 +30,7 @@ __all__ = [
     "known_solver",
     "observed_states",
     "positive",
+    "refuse_reverse",
     "tolerances",
     "whole",
 ]
@@ -47,7 +50,7 @@ def check_callable(where: str, vector_field: Any) -> None:
 
 def positive(where: str, argument: str, value: Any) -> float:
     """Return a tolerance as a positive float."""
-    if isinstance(value, int | float | np.number) and 0 < value < np.inf:
+    if _is_number(value, int | float | np.number) and 0 < value < np.inf:
         return float(value)
     raise ParameterError(
         compose_message(
@@ -59,11 +62,15 @@ def positive(where: str, argument: str, value: Any) -> float:
 
 def whole(where: str, argument: str, value: Any) -> int:
     """Return a positive whole number."""
-    if isinstance(value, int | np.integer) and value > 0:
+    if _is_number(value, int | np.integer) and value > 0:
         return int(value)
     raise ParameterError(
         compose_message(where, f"{argument} must be a positive whole number.", got=f"{value!r:.60}")
     )
+
+
+def _is_number(value: Any, kinds: Any) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def known_solver(where: str, solver: Any, has_knots: bool, vector_field: Any) -> Any:
@@ -260,10 +267,17 @@ def check_fields(
     equation: Equation,
     n_states: int,
     leaves: Sequence[tuple[tuple[int | None, ...], str]],
-) -> tuple[int, ...]:
-    """Try the user's functions on shapes alone; return the shape of what is seen of a state.
+) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    """Try the user's functions on shapes alone; return what is seen of a state.
 
     Lengths that are not known yet count as 1.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of what is seen.
+    names : tuple of str or None
+        Of its parts, if a function to observe returns a dictionary.
     """
     with double_precision():
         t = jax.ShapeDtypeStruct((), jnp.float64)
@@ -289,12 +303,69 @@ def check_fields(
             )
         if not callable(equation.observe):
             seen = np.empty(n_states)
-            return (
-                seen.shape
-                if equation.observe is None
-                else np.shape(seen[np.asarray(equation.observe)])
+            part = ... if equation.observe is None else np.asarray(equation.observe)
+            return np.shape(seen[part]), None
+        return _observed_parts(where, equation, t, y, arrays)
+
+
+def _observed_parts(
+    where: str, equation: Equation, t: Any, y: Any, arrays: list[Any]
+) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    names: list[str] = []
+
+    def observe(t: Any, y: Any, params: Any) -> Any:
+        parts = equation.observe(t, y, params)  # type: ignore[operator, misc]
+        if not isinstance(parts, dict):
+            return parts
+        names[:] = parts
+        return list(parts.values())
+
+    shape = _try(where, equation, "observe", t, y, arrays, observe)
+    if names and shape != (len(names),):
+        raise ShapeError(
+            compose_message(
+                where,
+                "a function to observe that returns a dictionary must return numbers in it.",
+                got=f"{', '.join(map(str, names))} of shape {shape[1:]}",
+                expected="one number for each name, at one time of one subject",
             )
-        return _try(where, equation, "observe", t, y, arrays)
+        )
+    return shape, tuple(names) or None
+
+
+def check_channels(where: str, likelihood: Likelihood, n_dims: int) -> None:
+    """Check that each of several distributions observes one number at a time.
+
+    Parameters
+    ----------
+    n_dims : int
+        Dimensions of subjects and times.
+    """
+    for emission in likelihood.emissions if likelihood.several else ():
+        if emission.event_ndim or len(emission.batch_shape) > n_dims:
+            shape = (*emission.batch_shape, *emission.event_shape)
+            text = ", ".join("?" if n is None else str(n) for n in shape)
+            raise ShapeError(
+                compose_message(
+                    where,
+                    "each of several distributions must observe one number at a time.",
+                    got=f"one of shape ({text})",
+                    expected="(T,)" if n_dims == 1 else "(..., T), subjects and times",
+                    suggestion="pm.Normal.dist(y[..., 0], sigma), one for each state",
+                )
+            )
+
+
+def refuse_reverse(where: str) -> None:
+    """Say that derivatives by times are not pulled back."""
+    raise ParameterError(
+        compose_message(
+            where,
+            "sensitivity='reverse' has no derivatives by times.",
+            got="times, t0, or times of events that depend on variables of the model",
+            expected="'auto' or 'forward'",
+        )
+    )
 
 
 def _check_jump(

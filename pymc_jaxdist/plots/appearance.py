@@ -78,6 +78,10 @@ def open_frame(*panels: "Axes") -> None:
         panel.spines[["top", "right"]].set_visible(False)
 
 
-def shape_error(where: str, problem: str, got: object, expected: object) -> ShapeError:
+def shape_error(
+    where: str, problem: str, got: object, expected: object, suggestion: str | None = None
+) -> ShapeError:
     """Return an error about the shape of an argument."""
-    return ShapeError(compose_message(where, problem, got=got, expected=expected))
+    return ShapeError(
+        compose_message(where, problem, got=got, expected=expected, suggestion=suggestion)
+    )

@@ -19,6 +19,7 @@ from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
 from pymc_jaxdist.ops.kernel_calls import value_and_gradients
 from pymc_jaxdist.ops.precision import double_precision
+from pymc_jaxdist.posterior.ode_initial_values import heights_from_default_starts
 from pymc_jaxdist.posterior.ode_variable import only_ode_variable
 from pymc_jaxdist.posterior.parameter_draws import find_log_density, flat_draws, parameter_draws
 
@@ -28,6 +29,11 @@ __all__ = ["ODECheck", "check_ode"]
 TIGHTER = 1e-3
 # Of a method of order 4 with steps of fixed size: an error of a thousandth or less.
 SMALLER_STEPS = 6
+# How far below the best draw the data are as good as impossible: no chain stays there.
+IMPOSSIBLY_LOW = 100.0
+# From how many points where chains may begin it is tried to climb, with how many steps, and how
+# much lower than the highest another peak is (of two draws one is e^10 times as probable).
+STARTS, CLIMB, LOWER = 8, 100, 10.0
 # PyMC's initial point is far away if so large a share of the prior draws fits better.
 FAR_AWAY = 0.8
 # How many of the subjects that fail are printed.
@@ -52,9 +58,10 @@ class ODECheck:
         Share of solves in which the explicit method was limited by stability; NaN if no method
         was tried that tells.
     value_error : float
-        Largest difference of the log-likelihood of a draw from that of a much tighter solve.
+        Largest difference of the log-likelihood of a draw from that of a much tighter solve, of
+        draws whose log-likelihood is within 100 of the best.
     gradient_error : float
-        Largest relative difference of its gradient.
+        Largest relative difference of its gradient, of the same draws.
     advice : tuple of str
         What to change.
     failures_by_subject : dict of str to (...) array of int
@@ -123,8 +130,9 @@ def check_ode(
     """Solve a model's differential equation for draws of the parameters, and report.
 
     Before sampling, draws from the prior tell whether the solver can cope with what the sampler
-    may propose, and whether it would start far from where the data are likely; after sampling,
-    draws from the posterior tell how accurate the results are.
+    may propose. It is tried to climb to the largest posterior density from points where PyMC would
+    let chains begin: if not all lead to the same height, chains may stay in different modes.
+    After sampling, draws from the posterior tell how accurate the results are.
 
     Parameters
     ----------
@@ -185,18 +193,32 @@ def check_ode(
         point = make_initial_point_fn(model=model, return_transformed=False)(random_seed)
         values = {rv.name: np.asarray(point[rv.name])[None] for rv in model.free_RVs}
         start = parameter_draws(where, node.inputs[1:], model, values)
-        advice = _advice_on_the_start(name, node, start, inputs)
+        advice = _advice_on_the_start(name, model, node, start, inputs, random_seed)
         return replace(report, advice=(*report.advice, *advice))
 
 
 def _advice_on_the_start(
-    name: str, node: Apply, start: list[np.ndarray], prior: list[np.ndarray]
+    name: str,
+    model: pm.Model,
+    node: Apply,
+    start: list[np.ndarray],
+    prior: list[np.ndarray],
+    random_seed: int | None,
 ) -> tuple[str, ...]:
-    """Say if PyMC begins where the data are less likely than almost anywhere in the prior.
+    """Say if PyMC begins far away, or where chains may find different modes.
 
     From far away a sampler meets other modes before it meets the one that matters: oscillations
     that are too fast, of which the data show every tenth.
     """
+    remedy = f"pm.sample(initvals=pmj.initial_values('{name}'), init='adapt_diag')"
+    advice = []
+    heights = heights_from_default_starts(model, STARTS, CLIMB, random_seed)
+    low = int((heights < heights.max() - LOWER).sum())
+    if low:
+        advice.append(
+            f"from {low} of {STARTS} points where PyMC may begin, the nearest mode is not the "
+            f"highest: chains may stay there: {remedy}"
+        )
     kernel, observed = node.op.kernel, jnp.asarray(node.inputs[0].eval())
     log_likelihood = value_and_gradients(kernel, node.op.differentiable, ())
 
@@ -205,14 +227,12 @@ def _advice_on_the_start(
 
     begins = total(start, 0)
     better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
-    if better < FAR_AWAY:
-        return ()
-    advice = (
-        f"{better:.0%} of the prior draws fit better than PyMC's initial point "
-        f"(log-likelihood {begins:.4g}): pm.sample(initvals=pmj.initial_values('{name}'), "
-        "init='adapt_diag')"
-    )
-    return (advice,)
+    if better >= FAR_AWAY:
+        advice.append(
+            f"{better:.0%} of the prior draws fit better than PyMC's initial point "
+            f"(log-likelihood {begins:.4g}): {remedy}"
+        )
+    return tuple(advice)
 
 
 def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
@@ -243,7 +263,7 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
     theirs = value_and_gradients(
         replace(kernel, equation=replace(tight, sensitivity="forward")), node.op.differentiable, wrt
     )
-    value_error = gradient_error = 0.0
+    differences = []
     n_draws = len(inputs[0]) if inputs else 0
     for s in range(n_draws):
         arguments = [x[s] for x in inputs]
@@ -252,13 +272,19 @@ def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:
         )
         if not (np.isfinite(value).all() and np.isfinite(reference).all()):
             continue
-        value_error = max(value_error, float(abs(value.sum() - reference.sum())))
         mine, right = (
             np.concatenate([np.ravel(g) for g in gs] or [np.zeros(1)])
             for gs in (gradients, expected)
         )
         scale = max(1.0, float(np.abs(right).max()))
-        gradient_error = max(gradient_error, float(np.abs(mine - right).max()) / scale)
+        apart = float(np.abs(mine - right).max()) / scale
+        differences.append((reference.sum(), abs(value.sum() - reference.sum()), apart))
+    value_error = gradient_error = 0.0
+    if differences:
+        heights, values, gradients = np.array(differences).T
+        possible = heights >= heights.max() - IMPOSSIBLY_LOW
+        value_error = float(values[possible].max())
+        gradient_error = float(gradients[possible].max())
     taken = steps[solved] if solved.any() else np.zeros(1)
     stiff = float((stiffness > 1.0).mean()) if _tells_stiffness(equation) else np.nan
     return ODECheck(

@@ -12,10 +12,11 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.type import TensorType
 
 from pymc_jaxdist.distributions.ode_arguments import prepare_equation
+from pymc_jaxdist.distributions.ode_checks import check_channels
 from pymc_jaxdist.distributions.ode_events import Doses, Jumps
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood, Likelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel
-from pymc_jaxdist.errors import ParameterError, compose_message
+from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation
 from pymc_jaxdist.kernels.ode.events import DoseEvent
 
@@ -110,23 +111,32 @@ def new_subjects(
         "events": _events(old, leaves),
         **changes,
     }
-    prepared = prepare_equation(
-        where,
-        old.vector_field,
-        observe=old.observe,
-        rtol=old.rtol,
-        atol=old.atol,
-        max_steps=old.max_steps,
-        solver=old.solver,
-        sensitivity=old.sensitivity,
-        **arguments,
-    )
+    try:
+        prepared = prepare_equation(
+            where,
+            old.vector_field,
+            observe=old.observe,
+            rtol=old.rtol,
+            atol=old.atol,
+            max_steps=old.max_steps,
+            solver=old.solver,
+            sensitivity=old.sensitivity,
+            **arguments,
+        )
+    except (ParameterError, ShapeError) as error:
+        _refuse_params_alone(
+            where, old, changes, str(error).splitlines()[0].removeprefix(f"{where}: ")
+        )
+        raise
+    if _cores(prepared.equation, prepared.arguments) != _cores(old, node.inputs[1:]):
+        _refuse_params_alone(where, old, changes, "they fit no subject of the model")
     if likelihood is None:
         cut = CutLikelihood(ode_model.likelihood, list(node.inputs[1 + old.n_arguments :]))
     else:
         lengths = [1 if n == 1 else None for n in prepared.batch_shape]
         seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
         cut = CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
+        check_channels(where, cut.likelihood, len(prepared.batch_shape) + 1)
     variables = [*prepared.arguments, *cut.parameters]
     values = _evaluated(where, variables, model, draws, random_seed)
     n = len(prepared.arguments)
@@ -144,6 +154,34 @@ def _check_structure(where: str, equation: Equation, params: Any) -> None:
                 expected=str(equation.structure.treedef),
             )
         )
+
+
+def _cores(equation: Equation, arguments: list[Any]) -> list[int]:
+    """Return the number of dimensions that each parameter has for one subject."""
+    n = equation.structure.num_leaves
+    pairs = zip(arguments[3 : 3 + n], equation.arguments[3 : 3 + n], strict=True)
+    return [x.type.ndim - equation.batch_ndim * argument.batched for x, argument in pairs]
+
+
+def _refuse_params_alone(where: str, old: Equation, changes: dict[str, Any], why: str) -> None:
+    """Say so if new params come with the subjects of the model, which other arguments tell."""
+    names = ("y0", "t0", "times")
+    telling = [
+        name
+        for name, argument in zip(names, old.arguments, strict=False)
+        if argument.batched and name not in changes
+    ]
+    if "params" not in changes or not telling:
+        return
+    raise ShapeError(
+        compose_message(
+            where,
+            "params do not fit the subjects, which are still those of the model.",
+            got=why,
+            expected=f"values for each of the subjects of {', '.join(telling)}",
+            suggestion=", ".join(f"{name}=..." for name in telling) + ", for new subjects",
+        )
+    )
 
 
 def _events(equation: Equation, leaves: list[Variable]) -> list[Doses | Jumps] | None:

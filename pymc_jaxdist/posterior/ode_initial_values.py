@@ -9,7 +9,7 @@ from pymc.initial_point import make_initial_point_fn
 from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.posterior.unconstrained import UnconstrainedPosterior
 
-__all__ = ["ode_initial_values"]
+__all__ = ["heights_from_default_starts", "ode_initial_values"]
 
 # How many draws from the prior are looked at, and from how many of the best a search begins.
 DRAWS, SEARCHES = 200, 8
@@ -44,15 +44,21 @@ def ode_initial_values(
                 suggestion="pmj.check_ode(model) tells why",
             )
         )
+    found = [posterior.climb(x, max_iterations) for x in possible]
+    return posterior.as_draw(max(found, key=lambda peak: peak.value).x)
 
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = posterior(x)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return 1e100, np.zeros_like(x)  # the line search turns back
-        return -value, -gradient
 
-    from scipy.optimize import minimize
+def heights_from_default_starts(
+    model: pm.Model, n_starts: int, max_iterations: int, random_seed: Any
+) -> np.ndarray:
+    """Return the log-posterior ``(n_starts,)`` to which one can climb from where chains begin.
 
-    options = {"maxiter": max_iterations}
-    found = [minimize(objective, x, jac=True, method="L-BFGS-B", options=options) for x in possible]
-    return posterior.as_draw(min(found, key=lambda result: result.fun).x)
+    PyMC begins each chain at the initial point, moved by random numbers.
+    """
+    posterior = UnconstrainedPosterior(model)
+    draw = make_initial_point_fn(
+        model=model, return_transformed=True, jitter_rvs=set(model.free_RVs)
+    )
+    seeds = np.random.SeedSequence(random_seed).generate_state(n_starts)
+    starts = [posterior.as_vector(draw(int(seed))) for seed in seeds]
+    return np.array([posterior.climb(x, max_iterations).value for x in starts])

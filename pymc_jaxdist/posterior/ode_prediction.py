@@ -16,7 +16,7 @@ from pymc_jaxdist.distributions.model_variable import model_of
 from pymc_jaxdist.distributions.ode_likelihood import Likelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel
 from pymc_jaxdist.errors import ShapeError, compose_message
-from pymc_jaxdist.kernels.ode.equation import Equation
+from pymc_jaxdist.kernels.ode.equation import Equation, NamedParts
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.ops.precision import double_precision
 from pymc_jaxdist.posterior.new_subjects import new_subjects
@@ -45,9 +45,10 @@ def predict_ode(
     posterior = idata["posterior"]
     ode_model: ODEModel = model_of(model[var_name])
     draws = flat_draws(model, posterior)
+    changes = dict(changes or {})
     if changes:
         if times is not None:
-            changes = {**changes, "times": times}
+            changes["times"] = times
         equation, arguments, likelihood, rest = new_subjects(
             where, ode_model, node, model, draws, changes, random_seed
         )
@@ -71,25 +72,91 @@ def predict_ode(
     if not equation.arguments[2].batched:
         nowhere = nowhere.reshape(len(times), *[1] * batch, times.shape[-1])
     seen[np.broadcast_to(nowhere, seen.shape[: batch + 2])] = np.nan
-    lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
-    shape = tuple(len(c) for c in lead.values())
     result = {f"{var_name}_solution": seen}
     if observations:
         trailing = model[var_name].type.ndim - ode_model.equation.batch_ndim - 1
         result[var_name] = _observations(
             where, likelihood, equation.batch_ndim, trailing, seen, rest, random_seed
         )
-    dims = [*(f"{var_name}_dim_{i}" for i in range(batch)), "time", "state"]
-    coords: dict[str, Any] = dict(lead)
+    dims = _Dims(model, var_name, equation, others=not {"params", "y0"}.isdisjoint(changes))
+    lead = {dim: posterior[dim].values for dim in ("chain", "draw")}
+    shape = tuple(len(c) for c in lead.values())
+    arrays = {
+        name: (
+            ("chain", "draw", *dims.of(name, values.ndim - 1, likelihood)),
+            values.reshape(*shape, *values.shape[1:]),
+        )
+        for name, values in result.items()
+    }
+    lengths = {d: n for names, x in arrays.values() for d, n in zip(names, x.shape, strict=True)}
+    coords: dict[str, Any] = {**lead, **dims.coords(lengths)}
     if asked.ndim == 2:
         coords["time"] = asked[0]
-    arrays = {}
-    for name, values in result.items():
-        own = [d if i <= batch else f"{d}_{name}" for i, d in enumerate(dims[: values.ndim - 1])]
-        if equation.state_names and values.ndim - 1 > batch + 1 and name.endswith("_solution"):
-            coords[own[-1]] = list(equation.state_names)
-        arrays[name] = (("chain", "draw", *own), values.reshape(*shape, *values.shape[1:]))
-    return xr.Dataset(arrays, {k: v for k, v in coords.items() if _fits(k, v, arrays)})
+    else:
+        coords["times"] = (
+            (*dims.subjects, "time"),
+            np.broadcast_to(asked[0], seen.shape[1 : 2 + batch]),
+        )
+    return xr.Dataset(arrays, coords)
+
+
+class _Dims:
+    """Names of the dimensions of a prediction: those of the model where they mean the same.
+
+    Attributes
+    ----------
+    subjects : list of str
+    """
+
+    def __init__(self, model: pm.Model, var_name: str, equation: Equation, others: bool) -> None:
+        self._model, self._others = model, others
+        self._states = _names_of_seen(equation)
+        self._of_states = not callable(equation.observe) or self._states is not None
+        named = model.named_vars_to_dims.get(var_name) or ()
+        ndim = model[var_name].type.ndim
+        names = [
+            name or f"{var_name}_dim_{i}"
+            for i, name in enumerate((*named, *[None] * (ndim - len(named))))
+        ]
+        n, known = equation.batch_ndim, model_of(model[var_name]).equation.batch_ndim
+        self.subjects = names[:n] if n == known else [f"{var_name}_dim_{i}" for i in range(n)]
+        self._own = {var_name: names[known + 1 :]}
+
+    def of(self, name: str, ndim: int, likelihood: Likelihood) -> list[str]:
+        """Return the dimensions of the solution, or of observations, after those of the draws."""
+        n = len(self.subjects) + 1
+        unnamed = [f"{name}_dim_{i}" for i in range(n, ndim)]
+        own = self._own.get(name, [])
+        if len(own) != len(unnamed):
+            own = unnamed
+        of_states = self._of_states and not (name in self._own and likelihood.several)
+        if own == unnamed and len(own) == 1 and of_states:
+            own = ["state"]
+        return [*self.subjects, "time", *own]
+
+    def coords(self, lengths: dict[str, int]) -> dict[str, Any]:
+        """Return coordinates of these dimensions."""
+        known = {name: values for name, values in self._model.coords.items() if name in lengths}
+        if self._others:
+            known = {name: values for name, values in known.items() if name not in self.subjects}
+        if self._states is not None:
+            known["state"] = self._states
+        return {
+            name: list(values)
+            for name, values in known.items()
+            if values is not None and len(values) == lengths.get(name)
+        }
+
+
+def _names_of_seen(equation: Equation) -> tuple[str, ...] | None:
+    """Return the names of what is seen of the states, if it has any."""
+    if isinstance(equation.observe, NamedParts):
+        return equation.observe.names
+    if callable(equation.observe) or equation.state_names is None:
+        return None
+    if equation.observe is None:
+        return equation.state_names
+    return tuple(equation.state_names[i] for i in np.atleast_1d(equation.observe))
 
 
 def _times_of_each(
@@ -106,11 +173,6 @@ def _times_of_each(
     if not own_t0.batched:
         t0 = t0.reshape(len(t0), *[1] * batch)
     return equation.with_times(True), times, t0[..., None]
-
-
-def _fits(name: str, values: Any, arrays: dict[str, Any]) -> bool:
-    lengths = [array.shape[dims.index(name)] for dims, array in arrays.values() if name in dims]
-    return bool(lengths) and all(n == len(values) for n in lengths)
 
 
 @lru_cache(maxsize=64)

@@ -1,10 +1,23 @@
 """A posterior as a function of one vector without constraints, as samplers see it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pymc as pm
 from pymc.blocking import DictToArrayBijection
 
 __all__ = ["UnconstrainedPosterior"]
+
+
+# What a search takes for the negative log-posterior where there is none.
+IMPOSSIBLE = 1e100
+
+
+class Peak(NamedTuple):
+    """Where a search ends, and the log-posterior there."""
+
+    x: np.ndarray
+    value: float
 
 
 class UnconstrainedPosterior:
@@ -28,6 +41,20 @@ class UnconstrainedPosterior:
         """Return the log-posterior and its gradient."""
         value, gradient = self._function(x)
         return float(value), np.asarray(gradient)
+
+    def climb(self, x: np.ndarray, max_iterations: int) -> "Peak":
+        """Search for the largest log-posterior near a vector; ``-inf`` where it has none."""
+        from scipy.optimize import minimize
+
+        def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = self(x)
+            if not (np.isfinite(value) and np.isfinite(gradient).all()):
+                return IMPOSSIBLE, np.zeros_like(x)  # the line search turns back
+            return -value, -gradient
+
+        options = {"maxiter": max_iterations}
+        found = minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
+        return Peak(found.x, -float(found.fun) if found.fun < IMPOSSIBLE else -np.inf)
 
     def as_point(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the values of the unconstrained variables."""

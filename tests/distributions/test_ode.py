@@ -1,5 +1,6 @@
 """ODEObserved: log-density, gradient and draws against solutions known in closed form."""
 
+import re
 from functools import lru_cache
 
 import cloudpickle
@@ -409,6 +410,60 @@ def test_check_ode_looks_at_where_sampling_starts(start, told):
         )
     advice = "\n".join(pmj.check_ode(model, draws=30, random_seed=1).advice)
     assert ("initvals=pmj.initial_values('y')" in advice) == told
+
+
+def oscillation(n_periods):
+    """Return a model of an oscillation, observed for so many periods."""
+    times = np.linspace(0.0, n_periods, 41)[1:]
+    with pm.Model() as model:
+        frequency = pm.LogNormal("frequency", 0.5, 0.5)
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, p: 2 * jnp.pi * p * jnp.stack([y[1], -y[0]]),
+            params=frequency,
+            y0=[0.0, 1.0],
+            times=times,
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 0.1),
+            observed=np.sin(2 * np.pi * times),
+            **FAST_SOLVER,
+        )
+    return model
+
+
+def test_check_ode_tells_whether_chains_may_stay_in_different_modes():
+    """A likelihood of a frequency has one mode for each number of periods that fits the data."""
+    advice = "\n".join(pmj.check_ode(oscillation(8.0), draws=20, random_seed=1).advice)
+    assert re.search(r"from \d of 8 points where PyMC may begin, the nearest mode is not", advice)
+    advice = "\n".join(pmj.check_ode(oscillation(0.2), draws=20, random_seed=1).advice)
+    assert "nearest mode" not in advice
+
+
+def test_check_ode_compares_draws_that_the_data_do_not_rule_out():
+    """The error of a large log-likelihood is large, but a sampler only passes through there."""
+    with pm.Model() as model:
+        size = pm.LogNormal("size", 0, 2)
+        pmj.ODEObserved(
+            "y",
+            decay,
+            params=1.0,
+            y0=size[None],
+            times=[1.0],
+            observe=0,
+            likelihood=lambda y: pm.Normal.dist(y, 1e-3),
+            observed=[np.exp(-1.0)],
+            rtol=1e-5,
+            solver="tsit5",
+        )
+    far, near = np.array([[5.0, 1.0]]), np.array([[1.0, 1.0]])
+    errors = [
+        pmj.check_ode(model, idata={"posterior": xr.Dataset({"size": (("chain", "draw"), x)})})
+        for x in (far, near)
+    ]
+    assert errors[0].value_error == errors[1].value_error
+    alone = xr.Dataset({"size": (("chain", "draw"), far[:, :1])})
+    of_far = pmj.check_ode(model, idata={"posterior": alone}).value_error
+    assert of_far > 1e3 * errors[1].value_error
 
 
 def test_log_likelihood_has_one_value_an_observation_and_predictions_other_times():

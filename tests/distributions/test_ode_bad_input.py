@@ -256,6 +256,55 @@ MISTAKES = {
         ParameterError,
         "LinearODE has no events",
     ),
+    "a switch in place of a number of steps": (
+        {"max_steps": True},
+        ParameterError,
+        "max_steps must",
+    ),
+    "a switch in place of a tolerance": ({"rtol": True}, ParameterError, "rtol must be a positive"),
+    "a field that is complex": (
+        {"vector_field": lambda t, y, p: 1j * p["k"] * y},
+        ParameterError,
+        r"vector_field fails[\s\S]*complex numbers",
+    ),
+    "a field that names states which have no names": (
+        {"vector_field": lambda t, y, p: {"hare": -y[0], "lynx": -y[1]}},
+        ParameterError,
+        r"vector_field fails[\s\S]*returns hare, lynx; states are not named",
+    ),
+    "a field with a state too many": (
+        {
+            "vector_field": lambda t, y, p: {"hare": -y["hare"], "lynx": 0.0},
+            "y0": {"hare": 1.0},
+            "likelihood": lambda y: pm.Normal.dist(y["hare"], 0.1),
+            "observed": np.ones(3),
+        },
+        ParameterError,
+        r"vector_field fails[\s\S]*returns hare, lynx; states are hare",
+    ),
+    "vectors under a name": (
+        {"observe": lambda t, y, p: {"both": y}},
+        ShapeError,
+        r"must return numbers in it[\s\S]*both of shape \(2,\)",
+    ),
+    "vectors among several distributions": (
+        {
+            "likelihood": lambda y: (pm.MvNormal.dist(y, np.eye(2)), pm.Normal.dist(y[..., 0])),
+            "observed": np.ones((3, 2)),
+        },
+        ShapeError,
+        r"observe one number at a time[\s\S]*\(\?, 2\)",
+    ),
+    "all states in each of several distributions": (
+        {"likelihood": lambda y: (pm.Normal.dist(y, 1.0), pm.Normal.dist(y, 2.0))},
+        ShapeError,
+        r"observe one number at a time[\s\S]*y\[\.\.\., 0\]",
+    ),
+    "derivatives by a start, in reverse": (
+        {"t0": -pt.exp(pm.Normal.dist()), "sensitivity": "reverse"},
+        ParameterError,
+        "has no derivatives by times",
+    ),
     "an input whose times do not increase": (
         {"params": {"k": 1.0, "u": pmj.interpolated([0.0, 2.0, 1.0], [0.0, 1.0, 2.0])}},
         ParameterError,
@@ -274,6 +323,17 @@ def test_mistake_is_named(mistake):
     changes, error, message = MISTAKES[mistake]
     with pm.Model(), pytest.raises(error, match=message):
         pmj.ODEObserved("y", **{**RIGHT, **changes})
+
+
+@pytest.mark.parametrize("size", [0, -0.1, np.inf, "small", True])
+def test_a_size_of_steps_that_is_not_a_positive_number(size):
+    with pytest.raises(ParameterError, match="RK4: step_size must be a positive number"):
+        pmj.RK4(step_size=size)
+
+
+def test_a_kind_of_interpolation_that_does_not_exist():
+    with pytest.raises(ParameterError, match=r"kind is not known[\s\S]*'quadratic'"):
+        pmj.interpolated([0.0, 1.0], [0.0, 1.0], kind="quadratic")
 
 
 def test_right_arguments_are_accepted():

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from pytensor.compile.mode import Mode
+from scipy.stats import norm
 
 import pymc_jaxdist as pmj
 
@@ -187,6 +188,46 @@ def checked(solver, **changes):
             solver=solver,
         )
     return pmj.check_ode(model, draws=10, random_seed=1)
+
+
+TIMES = [0.5, 1.0, 2.0]
+
+
+def decay_of_two(**changes):
+    """Return the log-density of the observations of two states that decay."""
+    arguments = {
+        "vector_field": lambda t, y, p: {"fast": -2.0 * y["fast"], "slow": -p * y["slow"]},
+        "params": 1.0,
+        "y0": {"fast": 1.0, "slow": 3.0},
+        "times": TIMES,
+        "likelihood": lambda y: pm.Normal.dist(y["slow"], 0.1),
+        "observed": np.ones(3),
+        **changes,
+    }
+    with pm.Model() as model:
+        y = pmj.ODEObserved("y", **arguments)
+    return model.compile_logp(vars=[y], sum=False)({})[0]
+
+
+def test_a_function_to_observe_may_name_what_it_returns():
+    expected = norm.logpdf(1.0, np.exp([-1, -2, -4]) + 3 * np.exp([-0.5, -1, -2]), 0.1)
+    found = decay_of_two(
+        observe=lambda t, y, p: {"late": t > 1, "total": y["fast"] + y["slow"]},
+        likelihood=lambda y: pm.Normal.dist(y["total"], 0.1),
+    )
+    assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_states_of_a_linear_system_may_have_names():
+    matrix = lambda p: jnp.diag(jnp.array([-2.0, -p]))  # noqa: E731
+    assert_allclose(decay_of_two(vector_field=pmj.LinearODE(matrix)), decay_of_two(), rtol=1e-5)
+
+
+def test_masked_times_are_missing():
+    times = np.ma.masked_array([0.5, 1.0, 2.0], [False, True, False])
+    found = decay_of_two(times=times, observed=[1.0, np.nan, 1.0])
+    assert_allclose(found[[0, 2]], decay_of_two()[[0, 2]], rtol=1e-8)
+    assert found[1] == 0.0
 
 
 def test_steps_of_fixed_size_are_checked_against_smaller_ones():

@@ -145,3 +145,29 @@ def test_draws_that_are_missing():
     idata = {"posterior": draws()["posterior"].drop_vars("between")}
     with pytest.raises(ParameterError, match="between"):
         pmj.predict(idata, "y", params=new_rates(2), y0={"drug": np.zeros(2)}, model=population())
+
+
+def test_new_parameters_alone_are_for_the_subjects_of_the_model():
+    """Two rates belong to no two of three subjects: their states have to be given as well."""
+    same = {"model": population(), "observations": False}
+    predicted = pmj.predict(draws(), "y", params={"rate": np.ones(1)}, **same)["y_solution"]
+    assert_allclose(predicted[0, 0], np.tile(2 * np.exp(-TIMES), (3, 1)), rtol=1e-5)
+    with pytest.raises(ShapeError, match=r"still those of the model[\s\S]*y0=\.\.\."):
+        pmj.predict(draws(), "y", params={"rate": np.ones(2)}, **same)
+
+
+def test_new_parameters_of_two_subjects_are_not_taken_for_those_of_two_states():
+    with pm.Model() as model:
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, rate: -rate * y,
+            params=pm.HalfNormal("rate", shape=3),
+            y0=np.ones((3, 2)),
+            times=TIMES,
+            likelihood=lambda y: pm.Normal.dist(y, 1.0),
+            observed=np.ones((3, 3, 2)),
+            solver="tsit5",
+        )
+    idata = {"posterior": xr.Dataset({"rate": (("chain", "draw", "s"), np.ones((1, 1, 3)))})}
+    with pytest.raises(ShapeError, match="they fit no subject of the model"):
+        pmj.predict(idata, "y", params=np.ones(2), model=model)

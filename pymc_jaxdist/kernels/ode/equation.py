@@ -73,6 +73,26 @@ class _Prepared(NamedTuple):
     order: jax.Array | None
 
 
+@dataclass(frozen=True)
+class NamedParts:
+    """A function ``g(t, y, params)`` that returns a dictionary of numbers, as one of an array.
+
+    Parameters
+    ----------
+    function : callable
+    names : tuple of str
+        The keys of the dictionary, in the order of the array.
+    """
+
+    function: Callable[[Any, Any, Any], Any]
+    names: tuple[str, ...]
+
+    def __call__(self, t: Any, y: Any, params: Any) -> jax.Array:
+        """Return the numbers ``(D,)``."""
+        parts = self.function(t, y, params)
+        return jnp.stack([jnp.asarray(parts[name]) for name in self.names])
+
+
 class Trajectory(NamedTuple):
     """A solution for subjects arranged in any number of dimensions.
 
@@ -252,21 +272,26 @@ class Equation:
         active = attempt.active.reshape(-1)
         return solve(problem, methods[1:], inputs, fixed, reverse, active=active)
 
-    def _in_reverse(self, inputs: Inputs) -> bool:
-        """Choose between forward and reverse derivatives, from what there is to differentiate."""
-        y0, t0, times, *leaves = self.arguments
+    @property
+    def times_move(self) -> bool:
+        """Whether there are derivatives by times: only forward ones know how steps follow them."""
+        _, t0, times, *leaves = self.arguments
         knots_move = any(leaves[event.first_leaf].differentiable for event in self.events)
         knots_move |= any(
             leaves[event.first_leaf + 2].differentiable
             for event in self.events
             if isinstance(event, DoseEvent) and event.infusion
         )
-        if t0.differentiable or times.differentiable or knots_move:
-            return False  # only forward derivatives know how steps follow the times
+        return t0.differentiable or times.differentiable or knots_move
+
+    def _in_reverse(self, inputs: Inputs) -> bool:
+        """Choose between forward and reverse derivatives, from what there is to differentiate."""
+        if self.times_move:
+            return False
         if self.sensitivity != "auto":
             return self.sensitivity == "reverse"
         n_subjects, n_states = inputs.y0.shape
-        n_directions = inputs.theta.shape[1] + n_states * y0.differentiable
+        n_directions = inputs.theta.shape[1] + n_states * self.arguments[0].differentiable
         if n_directions <= FORWARD_DIRECTIONS:
             return False
         recorded = self.max_steps * n_subjects * n_states
@@ -342,10 +367,15 @@ class Equation:
 
     def as_array(self, result: Any, dtype: Any) -> jax.Array:
         """Return what a user's function returned as an array."""
-        if isinstance(result, dict) and self.state_names is not None:
-            result = jnp.stack([jnp.asarray(result[name]) for name in self.state_names])
-        elif isinstance(result, list | tuple):
+        if isinstance(result, dict):
+            if set(result) != set(self.state_names or ()):
+                states = ", ".join(self.state_names or ()) or "not named"
+                raise TypeError(f"it returns {', '.join(map(str, result))}; states are {states}")
+            result = [result[name] for name in self.state_names or ()]
+        if isinstance(result, list | tuple):
             result = jnp.stack([jnp.asarray(x) for x in result])
+        if jnp.iscomplexobj(result):
+            raise TypeError("it returns complex numbers")
         return jnp.asarray(result, dtype=dtype)
 
     def as_user_state(self, y: jax.Array) -> Any:

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pymc_jaxdist.errors import ParameterError, compose_message
+
 __all__ = ["Interpolated", "interpolated"]
 
 KINDS = ("linear", "previous", "cubic")
@@ -90,7 +92,14 @@ def interpolated(times: Any, values: Any, kind: str = "linear") -> Interpolated:
     2.0
     """
     if kind not in KINDS:
-        raise ValueError(f"interpolated: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ParameterError(
+            compose_message(
+                "interpolated",
+                "kind is not known.",
+                got=f"{kind!r:.60}",
+                expected=", ".join(map(repr, KINDS)),
+            )
+        )
     return Interpolated(_as_one_leaf(times), _as_one_leaf(values), kind)
 
 

@@ -21,7 +21,8 @@ class LinearODE:
     Parameters
     ----------
     matrix : callable
-        ``matrix(params)`` returns ``A (n, n)``, in `jax.numpy`, for one subject.
+        ``matrix(params)`` returns ``A (n, n)``, in `jax.numpy`, for one subject. States that have
+        names are in the order in which ``y0`` names them.
     constant : callable, optional
         ``constant(params)`` returns ``b (n,)``; zero by default.
 
@@ -37,8 +38,11 @@ class LinearODE:
     matrix: Callable[[Any], jax.Array]
     constant: Callable[[Any], jax.Array] | None = None
 
-    def __call__(self, t: Any, y: jax.Array, params: Any) -> jax.Array:
+    def __call__(self, t: Any, y: Any, params: Any) -> Any:
         """Evaluate the vector field."""
+        if isinstance(y, dict):
+            slope = self(t, jnp.stack(list(y.values())), params)
+            return dict(zip(y, slope, strict=True))
         slope = jnp.asarray(self.matrix(params)) @ y
         return slope if self.constant is None else slope + self.constant(params)
 

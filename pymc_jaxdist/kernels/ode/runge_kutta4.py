@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from pymc_jaxdist.errors import ParameterError, compose_message
 from pymc_jaxdist.kernels.ode.step import Field, Step, computed_once
 
 __all__ = ["RK4"]
@@ -37,8 +40,16 @@ class RK4:
     reuses_slope = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.step_size < float("inf"):
-            raise ValueError(f"RK4: step_size must be positive, got {self.step_size}")
+        size: Any = self.step_size
+        if not isinstance(size, int | float | np.number) or size is True or not 0 < size < math.inf:
+            raise ParameterError(
+                compose_message(
+                    "RK4",
+                    "step_size must be a positive number.",
+                    got=f"{size!r:.60}",
+                    expected="the length of a step in the units of times",
+                )
+            )
 
     @property
     def fixed_size(self) -> float:
