@@ -113,7 +113,7 @@ def plot_solution(
         rows,
         columns,
         sharex=True,
-        sharey="row" if n_channels == 1 else False,
+        sharey="col" if n_channels > 1 else True,
         squeeze=False,
         figsize=((3.6 if rows == 1 else 2.6) * columns + 0.6, 3.0 if rows == 1 else 2.1 * rows),
         layout="constrained",
