@@ -16,6 +16,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, graph_inputs
+from pytensor.scalar.basic import Log, Log2, Log10
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
@@ -133,6 +134,18 @@ class EmissionDistribution(AnyEmission):
     def log_density(self, value: Any, parameters: Sequence[TensorVariable]) -> TensorVariable:
         """Return the log-density of a value that broadcasts against the parameters, as a graph."""
         return pm.logp(self.at(parameters), value)
+
+    def takes_logarithm(
+        self, parameters: Sequence[TensorVariable], variable: TensorVariable
+    ) -> bool:
+        """Tell whether the log-density takes a logarithm of what depends on a variable."""
+        _, log_density = _at_a_value(pm.logp, self.at(parameters), 1)
+        return any(
+            isinstance(getattr(x.owner.op, "scalar_op", None), Log | Log2 | Log10)
+            and variable in ancestors([x])
+            for x in ancestors([log_density])
+            if x.owner is not None
+        )
 
     def log_cdf(
         self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool = True

@@ -1,6 +1,7 @@
 """`ODEObserved`: observations of the solution of a differential equation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ from pymc_jaxdist.distributions.registration import (
 from pymc_jaxdist.errors import JaxDistError, ParameterError, ShapeError, compose_message
 
 __all__ = ["ODEObserved", "ode_solution"]
+
+# Far from where data are likely hare almost die out. If an error of 1e-12 makes them negative, or
+# many times as many, the log-density of a logarithm is -inf, or wrong, and chains stay there.
+ATOL_OF_LOGARITHMS = 1e-30
 
 
 class ODEObserved:
@@ -80,9 +85,10 @@ class ODEObserved:
         subject at one time, returns a number, an array, or a dictionary of numbers, which reach
         the likelihood by their names. Default: all states.
     rtol, atol : float
-        Tolerances of the local error; ``atol`` may have one value for each state. The default is
-        almost purely relative, so that solutions that are positive stay so; raise ``atol`` for
-        speed where small values need not be accurate.
+        Tolerances of the local error; ``atol`` may have one value for each state. By default it
+        is 1e-12, and 1e-30 if the likelihood takes a logarithm of the solution, as that of
+        positive or counted observations does: then small states must be accurate relative to
+        themselves. Raise it for speed where they need not be.
     max_steps : int
         Steps after which a solve fails.
     solver : str, RK4 or diffrax solver
@@ -155,7 +161,7 @@ class ODEObserved:
         likelihood: Callable[..., Any],
         observe: Any = None,
         rtol: float = 1e-6,
-        atol: Any = 1e-12,
+        atol: Any = None,
         max_steps: int = 2000,
         solver: Any = "auto",
         sensitivity: str = "auto",
@@ -199,7 +205,7 @@ class ODEObserved:
         likelihood: Callable[..., Any],
         observe: Any = None,
         rtol: float = 1e-6,
-        atol: Any = 1e-12,
+        atol: Any = None,
         max_steps: int = 2000,
         solver: Any = "auto",
         sensitivity: str = "auto",
@@ -253,7 +259,7 @@ def ode_solution(
     t0: Any = 0.0,
     observe: Any = None,
     rtol: float = 1e-6,
-    atol: Any = 1e-12,
+    atol: Any = None,
     max_steps: int = 2000,
     solver: Any = "auto",
     sensitivity: str = "auto",
@@ -347,8 +353,11 @@ def _prepare(
     if shape is None:
         shape = _implied_shape(where, prepared, cut)
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    equation = prepared.equation
+    if arguments["atol"] is None and cut.likelihood.takes_logarithm:
+        equation = replace(equation, atol=ATOL_OF_LOGARITHMS)
     model = ODEModel(
-        equation=prepared.equation,
+        equation=equation,
         likelihood=cut.likelihood,
         seen_shape=prepared.seen_shape,
         may_be_missing=not isinstance(observed, Constant) or bool(np.isnan(observed.data).any()),

@@ -34,6 +34,8 @@ from pymc_jaxdist.ops.compat import barriers_end_before_fusion
 
 __all__ = ["PreparedEquation", "by_value", "prepare_equation"]
 
+DEFAULT_ATOL = 1e-12
+
 
 class PreparedEquation(NamedTuple):
     """An equation, its arguments in order, and what is known of their shapes.
@@ -87,6 +89,7 @@ def prepare_equation(
         Dimensions of subjects, if something other than these arguments tells them.
     """
     checks.check_callable(where, vector_field)
+    atol = DEFAULT_ATOL if atol is None else atol
     names, y0 = _initial_state(where, y0)
     times = as_floats(where, "times", masked_as_missing(times))
     t0 = as_floats(where, "t0", t0)

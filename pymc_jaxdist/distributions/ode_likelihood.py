@@ -69,6 +69,15 @@ class Likelihood:
         """Whether all channels are integers."""
         return all(emission.discrete for emission in self.emissions)
 
+    @property
+    def takes_logarithm(self) -> bool:
+        """Whether the log-density takes a logarithm of the solution."""
+        own = self._own_parameters(self._linked, self._placeholders)
+        return any(
+            emission.takes_logarithm(p, self._solution)
+            for emission, p in zip(self.emissions, own, strict=True)
+        )
+
     def emission_kernels(
         self, n_dims: int, parameters: Sequence[TensorVariable]
     ) -> tuple[Emission, ...]:

@@ -211,13 +211,13 @@ def _advice_on_the_start(
     that are too fast, of which the data show every tenth.
     """
     remedy = f"pm.sample(initvals=pmj.initial_values('{name}'), init='adapt_diag')"
-    advice = []
+    findings = []
     heights = heights_from_default_starts(model, STARTS, CLIMB, random_seed)
     low = int((heights < heights.max() - LOWER).sum())
     if low:
-        advice.append(
+        findings.append(
             f"from {low} of {STARTS} points where PyMC may begin, the nearest mode is not the "
-            f"highest: chains may stay there: {remedy}"
+            "highest, and chains may stay there"
         )
     kernel, observed = node.op.kernel, jnp.asarray(node.inputs[0].eval())
     log_likelihood = value_and_gradients(kernel, node.op.differentiable, ())
@@ -228,11 +228,11 @@ def _advice_on_the_start(
     begins = total(start, 0)
     better = np.mean([total(prior, s) > begins for s in range(len(prior[0]))])
     if better >= FAR_AWAY:
-        advice.append(
+        findings.append(
             f"{better:.0%} of the prior draws fit better than PyMC's initial point "
-            f"(log-likelihood {begins:.4g}): {remedy}"
+            f"(log-likelihood {begins:.4g})"
         )
-    return tuple(advice)
+    return (f"{'; '.join(findings)}: {remedy}",) if findings else ()
 
 
 def _report(name: str, node: Apply, inputs: list[np.ndarray]) -> ODECheck:

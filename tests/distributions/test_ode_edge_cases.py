@@ -10,9 +10,12 @@ import pytensor.tensor as pt
 import pytest
 from jax.experimental.ode import odeint
 from numpy.testing import assert_allclose
+from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicHermiteSpline
+from scipy.stats import lognorm
 
 import pymc_jaxdist as pmj
+from pymc_jaxdist.distributions.model_variable import model_of
 from tests.distributions.compiled import FAST
 
 STEP = 1e-6
@@ -246,3 +249,79 @@ def test_a_minibatch_of_subjects():
         )
     assert np.isfinite(fit.hist).all()
     assert_allclose(np.exp(fit.mean.eval()), 0.8, atol=0.1)
+
+
+def scaled(y, sigma):
+    return pm.Normal.dist(y, sigma * y)
+
+
+LIKELIHOODS = {
+    "a normal": (pm.Normal.dist, False),
+    "a Student t": (lambda y, sigma: pm.StudentT.dist(nu=4, mu=y, sigma=sigma), False),
+    "a multivariate normal": (lambda y, sigma: pm.MvNormal.dist(y, np.eye(1)), False),
+    "a lognormal": (lambda y, sigma: pm.LogNormal.dist(pt.log(y), sigma), True),
+    "a Poisson": (lambda y, sigma: pm.Poisson.dist(y), True),
+    "a normal with an error in proportion": (scaled, True),
+    "several, one a Poisson": (
+        lambda y, sigma: (pm.Normal.dist(y[..., 0], sigma), pm.Poisson.dist(y[..., 0])),
+        True,
+    ),
+}
+
+
+class TestExtinction:
+    """Hares that almost die out: the logarithm of 1e-20 is a number like any other."""
+
+    RATES, START, TIMES = np.array([1.0, 4.0, 0.4, 4.0]), np.array([3.7, 0.7]), np.arange(1.0, 21)
+
+    @staticmethod
+    def field(t, y, p):
+        return jnp.stack([y[0] * (p[0] - p[1] * y[1]), y[1] * (p[3] * y[0] - p[2])])
+
+    def logarithms(self):
+        """Return the logarithms of the solution, which have an equation of their own."""
+        a, b, c, d = self.RATES
+        found = solve_ivp(
+            lambda t, u: [a - b * np.exp(u[1]), d * np.exp(u[0]) - c],
+            (0.0, self.TIMES[-1]),
+            np.log(self.START),
+            t_eval=self.TIMES,
+            method="DOP853",
+            rtol=1e-12,
+            atol=1e-12,
+        )
+        return found.y.T
+
+    @pytest.mark.parametrize("solver", ["tsit5", "rodas5p"])
+    def test_log_density_is_that_of_the_equation_of_the_logarithms(self, solver):
+        logs, observed = self.logarithms(), np.full((20, 2), 30.0)
+        assert logs.min() < np.log(1e-12)
+        with pm.Model() as model:
+            y = pmj.ODEObserved(
+                "y",
+                self.field,
+                params=self.RATES,
+                y0=self.START,
+                times=self.TIMES,
+                likelihood=lambda y: pm.LogNormal.dist(pt.log(y), 0.5),
+                observed=observed,
+                solver=solver,
+            )
+        found = model.compile_logp(vars=[y], sum=False)({})[0]
+        assert_allclose(found, lognorm.logpdf(observed, 0.5, scale=np.exp(logs)), rtol=1e-3)
+
+    @pytest.mark.parametrize("likelihood", LIKELIHOODS)
+    def test_small_states_are_accurate_wherever_their_logarithm_is_taken(self, likelihood):
+        function, expected = LIKELIHOODS[likelihood]
+        with pm.Model():
+            sigma = pm.HalfNormal("sigma")
+            y = pmj.ODEObserved(
+                "y",
+                lambda t, y, p: -p * y,
+                params=1.0,
+                y0=[1.0],
+                times=[1.0, 2.0],
+                likelihood=lambda y: function(y, sigma),
+                observed=np.ones((2, 2 if "several" in likelihood else 1)),
+            )
+        assert model_of(y).equation.atol == (1e-30 if expected else 1e-12)
