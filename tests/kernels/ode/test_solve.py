@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Status
@@ -179,47 +177,6 @@ def test_hessian_of_a_solution():
         for e in np.eye(2)
     ]
     assert_allclose(jax.jacfwd(lambda x: gradient(x, False))(theta), expected, rtol=1e-4)
-
-
-# Systems whose solutions are known: decay, oscillation, and both, in random directions.
-@lru_cache
-def linear_run(methods, rtol):
-    field = Problem(
-        lambda t, segment, y, theta, fixed: theta.reshape(2, 2) @ y, rtol=rtol, atol=rtol * 1e-3
-    )
-
-    def run(y0, matrix, times):
-        everything = Inputs(
-            y0[None], matrix.reshape(1, 4), jnp.zeros(1), times[None], jnp.zeros((1, 0))
-        )
-        return solve(field, methods, everything, (), False)
-
-    return jax.jit(run)
-
-
-@settings(max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    rate=st.floats(0.01, 5.0),
-    frequency=st.floats(0.0, 6.0),
-    rtol=st.sampled_from([1e-4, 1e-7, 1e-10]),
-    methods=st.sampled_from([EXPLICIT, STIFF]),
-)
-def test_linear_systems(seed, rate, frequency, rtol, methods):
-    rng = np.random.default_rng(seed)
-    basis = np.linalg.qr(rng.normal(size=(2, 2)))[0]
-    block = np.array([[-rate, frequency], [-frequency, -rate]])
-    matrix = basis @ block @ basis.T
-    times = np.sort(rng.uniform(0, 4, size=12))
-    times[3] = times[4]
-    y0 = rng.normal(size=2)
-    solution = linear_run(methods, rtol)(jnp.asarray(y0), jnp.asarray(matrix), jnp.asarray(times))
-    decay = np.exp(-rate * times)
-    cosine, sine = np.cos(frequency * times), np.sin(frequency * times)
-    turned = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
-    expected = decay[:, None] * (basis @ turned @ basis.T @ y0)
-    assert solution.status[0] == Status.SUCCESS
-    assert_allclose(solution.states[0], expected, atol=50 * rtol * np.abs(y0).max())
 
 
 FAILURES = {
