@@ -98,7 +98,8 @@ TESTS = {
     "ode.observe": [
         "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
         "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
-        "kernels/ode/test_solve.py::test_linear_systems",
+        "kernels/ode/test_linear_systems.py::test_an_explicit_method_is_as_exact_as_asked",
+        "kernels/ode/test_linear_systems.py::test_a_stiff_method_is_as_exact_as_asked",
     ],
     "ode.one_step": [
         "kernels/ode/test_integrate.py::test_doses_and_their_derivatives_by_everything",
