@@ -164,7 +164,7 @@ def test_a_failure_of_our_own_solver_leaves_gradients_of_other_subjects(mode):
     raises=AssertionError,
     strict=True,
 )
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["C", "Numba", pytest.param("JAX", marks=SLOW)])
 def test_a_failure_of_an_explicit_solver_leaves_gradients_of_other_subjects(mode):
     check_gradients(BY_NAME["Tsit5"], MODES[mode]())
 
