@@ -32,6 +32,14 @@ class Mutant(NamedTuple):
     tree: ast.Module
 
 
+def _swap_branches(where):
+    """Swap what a call of ``where(condition, x, y)`` or ``x.where(condition, y)`` chooses from."""
+    if len(where.args) == 2:
+        where.func.value, where.args[1] = where.args[1], where.func.value
+    else:
+        where.args[1:] = where.args[:0:-1]
+
+
 def _changes(node):
     """Yield functions that change a node, each in one way."""
     if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in SWAPPED:
@@ -45,7 +53,7 @@ def _changes(node):
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert | ast.USub | ast.Not):
         yield lambda n: setattr(n, "op", ast.UAdd() if not isinstance(n.op, ast.Not) else None)
     elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "where":
-        yield lambda n: n.args.__setitem__(slice(1, 3), n.args[:0:-1])
+        yield _swap_branches
 
 
 class _Skipping(ast.NodeTransformer):

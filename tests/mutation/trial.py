@@ -204,6 +204,13 @@ def _keep_compiled_code_in(directory):
     config.CACHE_DIR = directory
 
 
+def _forget_tests():
+    """Let the tests be imported again: Hypothesis reads the number of examples when they are."""
+    for name in [name for name in sys.modules if name.startswith("tests.")]:
+        if not name.startswith("tests.mutation"):
+            del sys.modules[name]
+
+
 def _find_mistake(name, number):
     """Tell whether a test of a module fails; of the module as it is, quickly."""
     import jax
@@ -220,6 +227,7 @@ def _find_mistake(name, number):
     tests = [f"tests/{test}" for test in TESTS[name]]
     for examples in (FEW,) if number is None else (FEW, MANY):
         jax.clear_caches()
+        _forget_tests()
         if int(pytest.main([*arguments, f"--hypothesis-profile={examples}", *tests])) != 0:
             return True
     return False
