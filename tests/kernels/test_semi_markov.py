@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from pymc_jaxdist.kernels.semi_markov import semi_markov_log_likelihood, semi_markov_smoothed_probs
 from pymc_jaxdist.kernels.semi_markov_counts import (
@@ -15,7 +16,11 @@ from pymc_jaxdist.kernels.semi_markov_counts import (
     semi_markov_expected_transitions,
     semi_markov_pair_probs,
 )
-from pymc_jaxdist.kernels.semi_markov_paths import semi_markov_log_filter, semi_markov_viterbi
+from pymc_jaxdist.kernels.semi_markov_paths import (
+    semi_markov_log_filter,
+    semi_markov_sample_paths,
+    semi_markov_viterbi,
+)
 from tests.reference.hidden_semi_markov import marginals, segmentations
 
 #: Times, states, longest stay. Few, because each compiles.
@@ -87,6 +92,7 @@ def given_everything(*problem):
 
 most_probable = jax.jit(semi_markov_viterbi)
 one_ahead = jax.jit(semi_markov_log_filter)
+drawn = jax.jit(semi_markov_sample_paths)
 
 
 @given(problems())
@@ -186,6 +192,54 @@ def test_what_is_known_as_the_sequence_goes_on(problem):
                 assert_allclose(np.exp(found.log_filtered[n, t]), occupancies[-1], atol=1e-12)
             before = total
         assert np.isnan(found.log_density[n, len(ll) :]).all()
+
+
+def test_nothing_is_predicted_of_invalid_arguments():
+    """Of the sequence beside it, until it ends."""
+    problem = two_sequences([6, 4])
+    problem.log_likelihoods[0, 1, 0] = np.nan
+    for found in one_ahead(*problem):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1, :4]).all()
+        assert np.isnan(found[1, 4:]).all()
+
+
+def test_drawn_paths_have_the_probabilities_of_all_paths():
+    """Of stays that differ in how long they last, also beyond the end; one sequence is shorter."""
+    rng = np.random.default_rng(7)
+    steps, states, longest = 4, 3, 3
+    matrix = np.zeros((states, states))
+    matrix[~np.eye(states, dtype=bool)] = rng.dirichlet(np.ones(2), size=states).ravel()
+    durations = rng.dirichlet(np.ones(longest), size=(N, states))
+    durations[0, 0] = [0.0, 0.3, 0.7]
+    survival = durations[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    with np.errstate(divide="ignore"):
+        logs = np.log(durations), np.log(survival)
+    ll, start = rng.normal(size=(N, steps, states)), rng.dirichlet(np.ones(states))
+    problem = Problem(ll, start, matrix, *logs, np.array([4, 3]))
+    keys = jax.random.split(jax.random.key(2), 20_000)
+    draws = np.asarray(jax.vmap(lambda key: drawn(key, *problem))(keys))
+    assert (draws[:, 1, 3:] == -1).all()
+    for n, arguments in enumerate(problem.sequences()):
+        with np.errstate(divide="ignore"):
+            joint = dict(segmentations(*arguments))
+        weights = np.exp(list(joint.values()))
+        codes = [tuple(path) for path in draws[:, n, : len(arguments[0])].tolist()]
+        found = np.array([codes.count(path) for path in joint])
+        assert found.sum() == len(codes)
+        possible = weights > 0
+        assert not found[~possible].any()
+        expected = len(codes) * weights[possible] / weights.sum()
+        assert stats.chisquare(found[possible], expected).pvalue > 1e-4
+
+
+def test_there_is_no_path_to_draw_of_impossible_and_invalid_sequences():
+    for bad in -np.inf, np.nan:
+        problem = two_sequences([6, 6])
+        problem.log_likelihoods[0, 1] = bad
+        path = drawn(jax.random.key(0), *problem)
+        assert (path[0] == -1).all()
+        assert (path[1] >= 0).all()
 
 
 SHARED = [(), (3,), (1, 3), (2, 3), (2, 1), (4, 2, 3), (4, 1, 1)]
