@@ -79,7 +79,10 @@ TESTS = {
     ],
     "extended_range": ["kernels/test_extended_range.py"],
     "orientation": ["kernels/test_orientation.py"],
-    "extended": ["kernels/test_underflow.py"],
+    "extended": [
+        "kernels/test_extended.py",
+        "kernels/test_underflow.py::test_derivatives_of_the_extended_gradient_equal_those_of_the_scaled",
+    ],
     "underflow": ["kernels/test_lost_mass.py", "kernels/test_underflow.py"],
     "native.addresses": [
         "kernels/test_native_addresses.py",
