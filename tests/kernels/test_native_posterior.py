@@ -76,6 +76,18 @@ def assert_equal(chain, by_impossible_transitions=True):
             assert_close(a, b, 10 * rounding)
 
 
+def test_it_serves_up_to_64_states_in_double_precision_on_a_processor(monkeypatch):
+    def chain(states, dtype="float64"):
+        ll, start = np.zeros((2, 3, states), dtype), np.full(states, 1 / states, dtype)
+        return flatten_batch(ll, start, np.eye(states, dtype=dtype), None)[0]
+
+    assert serves(chain(64))
+    assert not serves(chain(65))
+    assert not serves(chain(2, "float32"))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not serves(chain(2))
+
+
 @pytest.mark.parametrize(
     "name", slow_except(SHAPES, *(set(SHAPES) - {"long, own matrices", "own varying matrices"}))
 )

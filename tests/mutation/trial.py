@@ -88,6 +88,7 @@ TESTS = {
         "kernels/test_native_addresses.py",
         "kernels/test_native_compilation.py",
     ],
+    "native.hidden_markov_posterior": ["kernels/test_native_posterior.py"],
     "native.exponential": ["kernels/test_native_vectors.py"],
     "native.vectors": ["kernels/test_native_vectors.py"],
     "native.lanes": ["kernels/test_native_recursions.py"],
