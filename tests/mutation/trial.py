@@ -121,11 +121,7 @@ TESTS = {
     "ode.batches": [
         "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone"
     ],
-    "ode.reverse": [
-        "kernels/ode/test_integrate.py::test_doses_in_reverse",
-        "kernels/ode/test_solve.py::test_forward_and_reverse_differentiate_the_same_steps",
-        "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone",
-    ],
+    "ode.reverse": ["kernels/ode/test_reverse.py"],
     "ode.integrate": ["kernels/ode/test_integrate.py"],
     "ode.solve": ["kernels/ode/test_integrate.py", "kernels/ode/test_solve.py"],
 }
