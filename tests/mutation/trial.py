@@ -84,11 +84,6 @@ TESTS = {
         "kernels/test_underflow.py::test_derivatives_of_the_extended_gradient_equal_those_of_the_scaled",
     ],
     "underflow": ["kernels/test_lost_mass.py", "kernels/test_underflow.py"],
-    "native.addresses": [
-        "kernels/test_native_addresses.py",
-        "kernels/test_native_compilation.py",
-    ],
-    "native.hidden_markov_posterior": ["kernels/test_native_posterior.py"],
     "native.exponential": ["kernels/test_native_vectors.py"],
     "native.vectors": ["kernels/test_native_vectors.py"],
     "native.lanes": ["kernels/test_native_recursions.py"],
@@ -97,6 +92,11 @@ TESTS = {
     "native.extended": ["kernels/test_native_recursions.py", "kernels/test_native_posterior.py"],
     "native.stationary": ["kernels/test_native_stationary.py"],
     "native.gradients": ["kernels/test_native_gradients.py"],
+    "native.addresses": [
+        "kernels/test_native_addresses.py",
+        "kernels/test_native_compilation.py",
+    ],
+    "native.hidden_markov_posterior": ["kernels/test_native_posterior.py"],
     "ode.linear_solve": ["kernels/ode/test_linear_solve.py"],
     "ode.step_size": ["kernels/ode/test_step_size.py"],
     "ode.rows": ["kernels/ode/test_rows.py"],
@@ -123,7 +123,7 @@ TESTS = {
     ],
     "ode.reverse": ["kernels/ode/test_reverse.py"],
     "ode.integrate": ["kernels/ode/test_integrate.py"],
-    "ode.solve": ["kernels/ode/test_integrate.py", "kernels/ode/test_solve.py"],
+    "ode.solve": ["kernels/ode/test_attempts.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
 FEW, MANY = 8, 60
