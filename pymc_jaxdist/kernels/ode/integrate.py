@@ -199,7 +199,12 @@ class _Loop:
                     (d_t, d_y, d_theta),
                 )[1]
             )(towards.t0, towards.y0, towards.theta)
-            at_start = jnp.where(reached[:, None, None], towards.y0, 0.0)
+            d_states = towards.y0
+            if self.times_move:
+                # Just after the start, since before it there is no solution.
+                later = jnp.swapaxes(towards.times - towards.t0[:, None], 0, 1)
+                d_states = d_states + slope * later[:, :, None]
+            at_start = jnp.where(reached[:, None, None], d_states, 0.0)
             tangents = Tangents(
                 towards.t0 if self.times_move else None, towards.y0, d_slope, at_start
             )
