@@ -98,7 +98,8 @@ class ODEObserved:
         needs the extra ``ode``.
     sensitivity : {"auto", "forward", "reverse"}
         Whether derivatives accompany the solution (best for few parameters) or are pulled back
-        through the recorded steps (many). Both are those of the steps taken.
+        through the recorded steps (many). Both are those of the steps taken. Derivatives by times
+        (an unknown ``t0``) only accompany it.
     events : Doses, Jumps or sequence of them, optional
         What happens to the states at known times.
     observed : array_like, optional

@@ -89,5 +89,5 @@ def test_the_classical_method_has_no_estimates():
 def test_step_sizes_of_the_classical_method():
     assert [RK4(size).fixed_size for size in (2, 0.5)] == [2.0, 0.5]
     for size in (0.0, -1.0, np.inf, np.nan):
-        with pytest.raises(ValueError, match="step_size must be positive"):
+        with pytest.raises(ValueError, match="step_size must be a positive"):
             RK4(size)
