@@ -78,7 +78,7 @@ def solution_and_gradients(field, solver):
         (predators_and_prey, diffrax.Tsit5()),
         pytest.param(predators_and_prey, diffrax.Kvaerno3(), marks=SLOW),
         pytest.param(stiff_reaction, diffrax.Kvaerno3(), marks=SLOW),
-        (stiff_reaction, diffrax.Kvaerno5()),
+        pytest.param(stiff_reaction, diffrax.Kvaerno5(), marks=SLOW),
     ],
     ids=lambda x: getattr(x, "__name__", type(x).__name__),
 )
@@ -164,7 +164,8 @@ def test_a_failure_of_an_explicit_solver_leaves_gradients_of_other_subjects(mode
     check_gradients(BY_NAME["Tsit5"], MODES[mode]())
 
 
-@pytest.mark.parametrize("mode", ["C", "Numba", pytest.param("JAX", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("mode", MODES)
 def test_a_failure_of_an_implicit_solver_leaves_gradients_of_other_subjects(mode):
     check_gradients(BY_NAME["Kvaerno5"], MODES[mode]())
 
