@@ -80,7 +80,41 @@ def test_lynx_and_hare():
             assert 0.85 < draws[..., i].std() / theirs["sd"] < 1.15, (name, i)
 
 
-def test_no_chain_is_stuck():
+def chains_elsewhere(idata):
+    """Return how many chains are more than three standard deviations from what is published."""
+    published = load_hudson_lynx_hare().published["parameters"]
+    means = idata["posterior"]["theta"].values.mean(axis=1)
+    theirs = [published[f"theta[{i}]"] for i in range(1, 5)]
+    distances = [np.abs(means[:, i] - one["mean"]) / one["sd"] for i, one in enumerate(theirs)]
+    return int((np.max(distances, axis=0) > 3).sum())
+
+
+# The first leaps from so far away are so long that PyMC's kinetic energy overflows.
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_no_chain_is_stuck_where_pymc_begins():
+    """Four chains from each of five seeds, without any initial values.
+
+    Prey that dies out almost, where most of them begin, must be accurate to get away from there.
+    There is a second mode, 40 lower, in which one of 20 chains of other samplers ends.
+    """
+    elsewhere = 0
+    for seed in range(5):
+        with model_of_lynx_and_hare(load_hudson_lynx_hare()):
+            idata = pm.sample(
+                100,
+                tune=1000,
+                chains=4,
+                cores=1,
+                nuts_sampler="pymc",
+                random_seed=seed,
+                progressbar=False,
+                compute_convergence_checks=False,
+            )
+        elsewhere += chains_elsewhere(idata)
+    assert elsewhere <= 1
+
+
+def test_no_chain_is_stuck_after_a_search():
     """Four chains from each of five searches all arrive, after a short warm-up."""
     data = load_hudson_lynx_hare()
     model = model_of_lynx_and_hare(data)
@@ -97,12 +131,7 @@ def test_no_chain_is_stuck():
             initvals=[starts[chain // 4] for chain in range(20)],
             compute_convergence_checks=False,
         )
-    published = data.published["parameters"]
-    for i in range(4):
-        theirs = published[f"theta[{i + 1}]"]
-        means = idata["posterior"]["theta"].values[..., i].mean(axis=1)
-        # The other modes are more than ten standard deviations away.
-        assert (np.abs(means - theirs["mean"]) < 3 * theirs["sd"]).all()
+    assert chains_elsewhere(idata) == 0
 
 
 def largest_difference():
