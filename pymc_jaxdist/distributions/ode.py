@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
-from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.distributions.memory import refuse_what_does_not_fit
-from pymc_jaxdist.distributions.ode_arguments import PreparedEquation, prepare_equation, shape_of
-from pymc_jaxdist.distributions.ode_checks import check_channels
+from pymc_jaxdist.distributions.ode_arguments import (
+    PreparedEquation,
+    cut_likelihood,
+    prepare_equation,
+    shape_of,
+)
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel, solution_graph
 from pymc_jaxdist.distributions.ode_observation_checks import (
@@ -382,7 +385,7 @@ def _with_subjects(
 
     def attempt(batch_shape: tuple[int | None, ...] | None) -> tuple[Any, ...]:
         prepared = prepare_equation(where, vector_field, batch_shape=batch_shape, **arguments)
-        return prepared, _cut(where, likelihood, prepared)
+        return prepared, cut_likelihood(where, likelihood, prepared)
 
     try:
         prepared, cut = attempt(None)
@@ -402,14 +405,6 @@ def _with_subjects(
 def _static(length: Any) -> int | None:
     value = known_value(pt.as_tensor_variable(length))
     return None if value is None else int(value)
-
-
-def _cut(where: str, likelihood: Callable[..., Any], prepared: PreparedEquation) -> CutLikelihood:
-    lengths = [1 if n == 1 else None for n in prepared.batch_shape]
-    seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
-    cut = CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
-    check_channels(where, cut.likelihood, len(prepared.batch_shape) + 1)
-    return cut
 
 
 def _n_dims(cut: CutLikelihood) -> int:

@@ -13,6 +13,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_jaxdist.distributions import ode_checks as checks
@@ -24,6 +25,7 @@ from pymc_jaxdist.distributions.arguments import (
     masked_as_missing,
 )
 from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
+from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation, NamedParts
 from pymc_jaxdist.kernels.ode.interpolation import Interpolated
@@ -32,7 +34,7 @@ from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
 from pymc_jaxdist.ops.by_value import ByValue
 from pymc_jaxdist.ops.compat import barriers_end_before_fusion
 
-__all__ = ["PreparedEquation", "by_value", "prepare_equation"]
+__all__ = ["PreparedEquation", "by_value", "cut_likelihood", "prepare_equation"]
 
 DEFAULT_ATOL = 1e-12
 
@@ -169,6 +171,17 @@ def prepare_equation(
         equation = replace(equation, observe=observed)
     seen_names = names if observe is None else getattr(equation.observe, "names", None)
     return PreparedEquation(equation, [y0, t0, times, *leaves], batch_shape, seen_shape, seen_names)
+
+
+def cut_likelihood(
+    where: str, likelihood: Callable[..., Any], prepared: PreparedEquation
+) -> CutLikelihood:
+    """Cut a likelihood off at the solution of an equation, and at variables of the model."""
+    lengths = [1 if n == 1 else None for n in prepared.batch_shape]
+    seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
+    cut = CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
+    checks.check_channels(where, cut.likelihood, len(prepared.batch_shape) + 1)
+    return cut
 
 
 def _in_order(times: TensorVariable) -> bool:

@@ -9,10 +9,8 @@ import pytensor.tensor as pt
 from pymc.pytensorf import compile as compile_graph
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.type import TensorType
 
-from pymc_jaxdist.distributions.ode_arguments import prepare_equation
-from pymc_jaxdist.distributions.ode_checks import check_channels
+from pymc_jaxdist.distributions.ode_arguments import cut_likelihood, prepare_equation
 from pymc_jaxdist.distributions.ode_events import Doses, Jumps
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood, Likelihood
 from pymc_jaxdist.distributions.ode_model import ODEModel
@@ -133,10 +131,7 @@ def new_subjects(
     if likelihood is None:
         cut = CutLikelihood(ode_model.likelihood, list(node.inputs[1 + old.n_arguments :]))
     else:
-        lengths = [1 if n == 1 else None for n in prepared.batch_shape]
-        seen = TensorType("float64", shape=(*lengths, None, *prepared.seen_shape))("solution")
-        cut = CutLikelihood.of(where, likelihood, seen, prepared.seen_names)
-        check_channels(where, cut.likelihood, len(prepared.batch_shape) + 1)
+        cut = cut_likelihood(where, likelihood, prepared)
     variables = [*prepared.arguments, *cut.parameters]
     values = _evaluated(where, variables, model, draws, random_seed)
     n = len(prepared.arguments)

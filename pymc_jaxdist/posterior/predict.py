@@ -67,10 +67,10 @@ def predict(
         coordinates unless `params` or `y0` say that they are others; times of single subjects are
         the coordinate ``times (..., time)``. Of a network ``{var_name}``, its output
         ``(chain, draw, row, ...)`` before the likelihood is applied to it, and ``r_hat`` and
-        ``ess`` of each entry of the
-        output; if it returns several arrays, these names with ``_0``, ``_1``, ... appended. The
-        weights of a network can be exchanged for each other (hidden units permuted, signs
-        flipped) without any change of its output: chains must agree on the output, not on them.
+        ``ess`` of each entry of the output; if it returns several arrays, these names with
+        ``_0``, ``_1``, ... appended. The weights of a network can be exchanged for each other
+        (hidden units permuted, signs flipped) without any change of its output: chains must
+        agree on the output, not on them.
 
     Raises
     ------
