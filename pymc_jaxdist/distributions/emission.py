@@ -16,7 +16,6 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, graph_inputs
-from pytensor.scalar.basic import Log, Log2, Log10
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
@@ -36,6 +35,7 @@ from pymc_jaxdist.distributions.distribution_parameters import (
     widened_constants,
 )
 from pymc_jaxdist.distributions.hidden_markov_draw import select_state
+from pymc_jaxdist.distributions.logarithms import components_under_logarithms
 from pymc_jaxdist.errors import DistributionError, compose_message
 from pymc_jaxdist.kernels.emission import Emission
 from pymc_jaxdist.ops import InnerGraph
@@ -135,17 +135,12 @@ class EmissionDistribution(AnyEmission):
         """Return the log-density of a value that broadcasts against the parameters, as a graph."""
         return pm.logp(self.at(parameters), value)
 
-    def takes_logarithm(
-        self, parameters: Sequence[TensorVariable], variable: TensorVariable
-    ) -> bool:
-        """Tell whether the log-density takes a logarithm of what depends on a variable."""
+    def components_under_logarithms(
+        self, parameters: Sequence[TensorVariable], variable: TensorVariable, n_components: int
+    ) -> set[int]:
+        """Return the components of a variable whose logarithm the log-density depends on."""
         _, log_density = _at_a_value(pm.logp, self.at(parameters), 1)
-        return any(
-            isinstance(getattr(x.owner.op, "scalar_op", None), Log | Log2 | Log10)
-            and variable in ancestors([x])
-            for x in ancestors([log_density])
-            if x.owner is not None
-        )
+        return components_under_logarithms(log_density, variable, n_components)
 
     def log_cdf(
         self, batch_ndim: int, parameters: Sequence[TensorVariable], per_state: bool = True

@@ -25,6 +25,7 @@ from pymc_jaxdist.distributions.ode_observation_checks import (
     check_present_as_a_whole,
     check_shape_of_observed,
 )
+from pymc_jaxdist.distributions.ode_tolerances import default_atol
 from pymc_jaxdist.distributions.registration import (
     PreparedModel,
     observed_and_shape,
@@ -34,10 +35,6 @@ from pymc_jaxdist.distributions.registration import (
 from pymc_jaxdist.errors import JaxDistError, ParameterError, ShapeError, compose_message
 
 __all__ = ["ODEObserved", "ode_solution"]
-
-# Far from where data are likely hare almost die out. If an error of 1e-12 makes them negative, or
-# many times as many, the log-density of a logarithm is -inf, or wrong, and chains stay there.
-ATOL_OF_LOGARITHMS = 1e-30
 
 
 class ODEObserved:
@@ -89,9 +86,10 @@ class ODEObserved:
         the likelihood by their names. Default: all states.
     rtol, atol : float
         Tolerances of the local error; ``atol`` may have one value for each state. By default it
-        is 1e-12, and 1e-30 if the likelihood takes a logarithm of the solution, as that of
-        positive or counted observations does: then small states must be accurate relative to
-        themselves. Raise it for speed where they need not be.
+        is 1e-12. If the likelihood takes a logarithm of the solution, as that of positive or
+        counted observations does, small states must be accurate relative to themselves: then it
+        is 1e-100 for those whose logarithm is taken, and 1e-30 for others that can only be
+        positive. Raise it for speed where they need not be.
     max_steps : int
         Steps after which a solve fails.
     solver : str, RK4 or diffrax solver
@@ -358,8 +356,8 @@ def _prepare(
         shape = _implied_shape(where, prepared, cut)
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     equation = prepared.equation
-    if arguments["atol"] is None and cut.likelihood.takes_logarithm:
-        equation = replace(equation, atol=ATOL_OF_LOGARITHMS)
+    if arguments["atol"] is None:
+        equation = replace(equation, atol=default_atol(prepared, cut.likelihood))
     model = ODEModel(
         equation=equation,
         likelihood=cut.likelihood,

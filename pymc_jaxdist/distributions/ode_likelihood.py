@@ -69,13 +69,20 @@ class Likelihood:
         """Whether all channels are integers."""
         return all(emission.discrete for emission in self.emissions)
 
-    @property
-    def takes_logarithm(self) -> bool:
-        """Whether the log-density takes a logarithm of the solution."""
+    def components_under_logarithms(self, n_components: int) -> set[int]:
+        """Return what is seen of the solution whose logarithm the log-density depends on.
+
+        Parameters
+        ----------
+        n_components : int
+            How many numbers are seen at one time, along the last dimension.
+        """
         own = self._own_parameters(self._linked, self._placeholders)
-        return any(
-            emission.takes_logarithm(p, self._solution)
-            for emission, p in zip(self.emissions, own, strict=True)
+        return set().union(
+            *(
+                emission.components_under_logarithms(p, self._solution, n_components)
+                for emission, p in zip(self.emissions, own, strict=True)
+            )
         )
 
     def emission_kernels(

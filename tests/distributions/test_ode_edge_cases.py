@@ -267,6 +267,14 @@ LIKELIHOODS = {
         True,
     ),
 }
+#: What is observed of three states, its logarithm, and the states whose logarithm that is.
+SEEN = {
+    "by position": (None, lambda y: pt.log(y["fly"]), {2}),
+    "one": ("larva", pt.log, {1}),
+    "several": (["fly", "egg"], pt.log, {0, 2}),
+    "one of several": (["fly", "egg"], lambda y: pt.log(y[..., 0]) + y[..., 1], {2}),
+    "a function": (lambda t, y, p: y["fly"] / p, pt.log, set()),
+}
 
 
 class TestExtinction:
@@ -324,4 +332,49 @@ class TestExtinction:
                 likelihood=lambda y: function(y, sigma),
                 observed=np.ones((2, 2 if "several" in likelihood else 1)),
             )
-        assert model_of(y).equation.atol == (1e-30 if expected else 1e-12)
+        assert model_of(y).equation.atol == ((1e-100,) if expected else 1e-12)
+
+    @pytest.mark.parametrize("seen", SEEN)
+    def test_others_may_be_less_accurate_than_those_whose_logarithm_is_taken(self, seen):
+        observe, logarithm, exact = SEEN[seen]
+        with pm.Model():
+            y = pmj.ODEObserved(
+                "y",
+                lambda t, y, p: {name: -p * y[name] for name in y},
+                params=1.0,
+                y0={"egg": 1.0, "larva": 0.0, "fly": 0.0},
+                times=[1.0, 2.0],
+                observe=observe,
+                likelihood=lambda y: pm.LogNormal.dist(logarithm(y), 1.0),
+                observed=np.ones((2, 2) if seen == "several" else 2),
+            )
+        expected = tuple(1e-100 if state in exact else 1e-30 for state in range(3))
+        assert model_of(y).equation.atol == expected
+
+    @pytest.mark.parametrize("solver", ["tsit5", "rodas5p"])
+    def test_a_velocity_at_rest_need_not_be_accurate_relative_to_itself(self, solver):
+        """Of a damped spring: in the end it is what rounding leaves of the forces' sum."""
+        times = np.array([0.5, 50.0, 300.0])
+
+        def spring(t, y, p):
+            return jnp.stack([y[1], 9.81 - p[0] * y[0] - 2 * y[1]])
+
+        with pm.Model() as model:
+            stiffness = pm.HalfNormal("stiffness", shape=1)
+            y = pmj.ODEObserved(
+                "y",
+                spring,
+                params=stiffness,
+                y0=[1.0, 0.0],
+                times=times,
+                observe=0,
+                likelihood=lambda position: pm.LogNormal.dist(pt.log(position), 0.1),
+                observed=np.ones(3),
+                solver=solver,
+            )
+        assert model_of(y).equation.atol == (1e-100, 1e-12)
+        root = np.sqrt(3.0)
+        swing = np.exp(-times) * (np.cos(root * times) + np.sin(root * times) / root)
+        exact = 9.81 / 4 + (1 - 9.81 / 4) * swing
+        found = model.compile_logp(vars=[y])({"stiffness_log__": np.log([4.0])})
+        assert_allclose(found, lognorm.logpdf(1.0, 0.1, scale=exact).sum(), rtol=1e-5)

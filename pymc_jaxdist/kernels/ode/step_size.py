@@ -17,6 +17,8 @@ FACTOR_IF_UNDEFINED = 0.1
 # Weights of the present and of the last error in a PI controller (Hairer & Wanner, II.4, IV.2).
 PRESENT, LAST = 0.9, 0.15
 SMALLEST_LOG_ERROR = math.log(1e-4)
+# For the first step no state counts as smaller than this part of the largest.
+OF_THE_LARGEST = 1e-3
 
 
 def error_norm(
@@ -90,7 +92,9 @@ def first_step_size(
     def size(vector: jax.Array) -> jax.Array:
         return jnp.sqrt(jnp.mean((vector / scale) ** 2))
 
-    scale = atol + rtol * jnp.abs(y)
+    sizes = jnp.abs(y)
+    # What is small for a state that begins at zero, the others tell.
+    scale = atol + rtol * jnp.maximum(sizes, OF_THE_LARGEST * jnp.max(sizes))
     d0, d1 = size(y), size(slope)
     h0 = jnp.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / jnp.where(d1 > 0, d1, 1.0))
     h0 = jnp.minimum(h0, span)

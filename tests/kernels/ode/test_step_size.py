@@ -82,6 +82,20 @@ def test_a_first_step_is_small_where_the_slope_says_nothing():
     assert_allclose(first(lambda t, y: jnp.full(2, 1e-9), [1.0, 2.0], 1.0), 1e-4, rtol=1e-12)
 
 
+def test_of_a_state_that_begins_at_zero_the_largest_tells_what_is_small():
+    """Of two compartments, one empty: as if that held a thousandth of the other."""
+
+    def flow(t, y):
+        return jnp.stack([-y[0], y[0]])
+
+    y, slope = np.array([2.0, 0.0]), np.array([-2.0, 2.0])
+    as_if = np.array([2.0, 2e-3])
+    guess = 0.01 * size(y, as_if) / size(slope, as_if)
+    change = np.asarray(flow(0.0, y + guess * slope)) - slope
+    steepest = max(size(slope, as_if), size(change, as_if) / guess)
+    assert_allclose(first(flow, y, 1e9), min(100 * guess, (0.01 / steepest) ** 0.2), rtol=1e-12)
+
+
 def test_a_first_step_is_never_longer_than_the_interval():
     assert first(turning, [1.0, 2.0], 0.0) == 0.0
     assert first(turning, [1.0, 2.0], 1e-9) == 1e-9
