@@ -25,6 +25,7 @@ from pymc_jaxdist.distributions.arguments import (
     masked_as_missing,
 )
 from pymc_jaxdist.distributions.ode_events import event_leaves, run_in
+from pymc_jaxdist.distributions.ode_function_checks import check_fields
 from pymc_jaxdist.distributions.ode_likelihood import CutLikelihood
 from pymc_jaxdist.errors import ParameterError, ShapeError, compose_message
 from pymc_jaxdist.kernels.ode.equation import Equation, NamedParts
@@ -165,7 +166,7 @@ def prepare_equation(
         (shape_of(x)[n if argument.batched else 0 :], x.type.dtype)
         for x, argument in zip(leaves[:n_params], arguments[3:], strict=False)
     ]
-    seen_shape, observed_names = checks.check_fields(where, equation, n_states, cores)
+    seen_shape, observed_names = check_fields(where, equation, n_states, cores)
     if observed_names is not None:
         observed = NamedParts(by_value(where, observe), observed_names)
         equation = replace(equation, observe=observed)
