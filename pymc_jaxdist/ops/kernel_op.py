@@ -13,6 +13,7 @@ from pytensor.graph.basic import Apply, Constant
 from pymc_jaxdist.errors import ShapeError, compose_message
 from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.compat import VersionedOp
+from pymc_jaxdist.ops.garbage_collection import paused_garbage_collection
 from pymc_jaxdist.ops.kernel_calls import Kernel
 from pymc_jaxdist.ops.linkers import know_our_ops
 from pymc_jaxdist.ops.packed_call import packed_call
@@ -138,7 +139,10 @@ class _NodeCall:
         key = tuple([inputs[i].shape for i in self._of_varying_shape])
         with double_precision():
             try:
-                call = self._calls.get(key) or self._compile(key, inputs)
+                call = self._calls.get(key)
+                if call is None:
+                    with paused_garbage_collection():  # JAX compiles when a function is called.
+                        return self._compile(key, inputs)(inputs)
                 return call(inputs)
             except (TypeError, ValueError) as error:
                 raise self._refused(inputs, error) from error
