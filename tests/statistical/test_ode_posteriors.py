@@ -91,9 +91,8 @@ def chains_elsewhere(idata):
 
 # The first leaps from so far away are so long that PyMC's kinetic energy overflows.
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@pytest.mark.parametrize("sampler", ["pymc", "nutpie"])
-def test_no_chain_is_stuck_where_pymc_begins(sampler):
-    """Four chains from each of five seeds, without any initial values.
+def test_no_chain_is_stuck_where_pymc_begins():
+    """Four chains from each of five seeds, of the sampler and from the points that PyMC chooses.
 
     Prey that dies out almost, where most of them begin, must be accurate to get away from there.
     There is a second mode, 40 lower, in which one of 20 chains may end.
@@ -106,7 +105,6 @@ def test_no_chain_is_stuck_where_pymc_begins(sampler):
                 tune=1000,
                 chains=4,
                 cores=1,
-                nuts_sampler=sampler,
                 random_seed=seed,
                 progressbar=False,
                 compute_convergence_checks=False,
@@ -116,7 +114,7 @@ def test_no_chain_is_stuck_where_pymc_begins(sampler):
 
 
 def test_no_chain_is_stuck_after_a_search():
-    """Four chains from each of five searches all arrive, after a short warm-up."""
+    """A chain from each of five searches arrives, after a short warm-up."""
     data = load_hudson_lynx_hare()
     model = model_of_lynx_and_hare(data)
     starts = [pmj.initial_values("pelts", model=model, random_seed=seed) for seed in range(5)]
@@ -124,12 +122,12 @@ def test_no_chain_is_stuck_after_a_search():
         idata = pm.sample(
             50,
             tune=150,
-            chains=20,
+            chains=5,
             nuts_sampler="numpyro",
             nuts_sampler_kwargs={"jitter": False, "chain_method": "sequential"},
             random_seed=1,
             progressbar=False,
-            initvals=[starts[chain // 4] for chain in range(20)],
+            initvals=starts,
             compute_convergence_checks=False,
         )
     assert chains_elsewhere(idata) == 0
