@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from pymc_jaxdist.kernels.ode.observe import observe
@@ -131,8 +130,9 @@ class _Loop:
         self.knots = jnp.concatenate([knots, never])
         self.t_end = times[-1]
         # In single precision 1e-100 is zero, which is no tolerance for a state that is zero.
-        atol = np.maximum(problem.atol, np.finfo(self.y0.dtype).tiny)
-        self.atol = jnp.broadcast_to(jnp.asarray(atol, dtype=self.y0.dtype), (self.n_states,))
+        smallest = jnp.finfo(self.y0.dtype).tiny
+        atol = jnp.maximum(jnp.asarray(problem.atol, dtype=self.y0.dtype), smallest)
+        self.atol = jnp.broadcast_to(atol, (self.n_states,))
         self.times_move = times_move
         if directions is not None:
             # (k, N, ...) to (k, ..., N)
