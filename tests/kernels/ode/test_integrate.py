@@ -218,3 +218,19 @@ def test_steps_of_fixed_size_fail_where_the_field_ends():
     found = integrate(field, RK4(0.1), turns(y0=np.ones((2, 1))), ()).solution
     assert found.status.tolist() == [Status.NOT_FINITE] * 2
     assert found.rejected.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["tsit5", "rodas5p"])
+def test_a_state_that_stays_zero_needs_no_steps_in_single_precision(name):
+    """Where a tolerance of 1e-100 is zero, as are the error and what it is relative to."""
+    problem = Problem(lambda t, segment, y, theta, fixed: -theta * y, None, rtol=1e-4, atol=1e-100)
+    single = Inputs(
+        y0=jnp.asarray([[1.0, 0.0]], dtype="float32"),
+        theta=jnp.ones((1, 2), dtype="float32"),
+        t0=jnp.zeros(1, dtype="float32"),
+        times=jnp.ones((1, 1), dtype="float32"),
+        knots=jnp.zeros((1, 0), dtype="float32"),
+    )
+    found = jax.jit(lambda x: integrate(problem, METHODS[name], x, ()))(single).solution
+    assert found.status.tolist() == [Status.SUCCESS]
+    assert_allclose(found.states[0, 0], [np.exp(-1.0), 0.0], rtol=1e-4)
