@@ -154,11 +154,12 @@ def test_a_derivative_that_is_not_finite_counts_as_none():
 
 @BOTH_WAYS
 def test_batches_have_the_solutions_of_each(reverse):
+    """Also if what is fixed has more than one axis."""
     thetas = np.stack([GENTLE.theta, GENTLE.theta[::-1] * 1.5])
 
     def of_batch(theta):
         return value_and_gradient(
-            lambda x: solve(EQUATION, (FEW_STEPS,), x, FIXED[:2], reverse),
+            lambda x: solve(EQUATION, (FEW_STEPS,), x, FIXED[:2, None], reverse),
             GENTLE._replace(theta=theta),
         )
 
@@ -166,6 +167,16 @@ def test_batches_have_the_solutions_of_each(reverse):
     for i, theta in enumerate(thetas):
         own = jax.tree.map(lambda x, i=i: x[i], (found, gradients))
         assert_exact(*own, GENTLE._replace(theta=theta), FIXED[:2])
+
+
+@BOTH_WAYS
+def test_a_single_step_has_derivatives(reverse):
+    brief = GENTLE._replace(times=GENTLE.t0[:, None] + np.array([[0.03], [0.04]]))
+    found, gradient = value_and_gradient(
+        lambda x: solve(EQUATION, (FEW_STEPS,), x, FIXED[:2], reverse), brief
+    )
+    assert found.accepted.tolist() == [1, 1]
+    assert_exact(found, gradient, brief, FIXED[:2])
 
 
 def test_what_is_vain_is_that_even_if_no_other_method_is_named():
@@ -193,6 +204,16 @@ def test_steps_that_suffice_where_no_method_follows_are_too_many_where_one_does(
     first = solve(LIMITED, [MANY_STEPS], GENTLE, FIXED[:2], False, others_follow=True)
     assert first.status.tolist() == [Status.TOO_MANY_STEPS] * 2
     assert first.accepted.tolist() == [EXPLICIT_STEPS] * 2
+
+
+@pytest.mark.parametrize(
+    ("others_follow", "expected"), [(True, Status.STIFF), (False, Status.TOO_MANY_STEPS)]
+)
+def test_only_a_method_that_others_follow_gives_up_where_stability_limits_it(
+    others_follow, expected
+):
+    found = solve(LIMITED, AUTO[:1], SUBJECTS, FIXED, False, others_follow=others_follow)
+    assert found.status.tolist() == [Status.SUCCESS, expected, Status.SUCCESS]
 
 
 @pytest.mark.parametrize(("method", "reverse"), [(FEW_STEPS, False), (MANY_STEPS, True)])
