@@ -2,14 +2,20 @@
 
 import ctypes
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llvmlite.binding import address_of_symbol
 
+from pymc_jaxdist.kernels.chain import flatten_batch
 from pymc_jaxdist.kernels.native.chains import posterior_function
-from pymc_jaxdist.kernels.native.hidden_markov_posterior import MAX_UNROLLED_STATES
+from pymc_jaxdist.kernels.native.hidden_markov_posterior import (
+    MAX_UNROLLED_STATES,
+    native_factors,
+    native_posterior,
+)
 from pymc_jaxdist.kernels.native.status import EXACT, IMPOSSIBLE, UNDECIDED
 from tests.kernels.comparisons import assert_close, log_space_rounding
 from tests.reference import hidden_markov as reference
@@ -73,7 +79,26 @@ def draw(shape, seed, zeros=0.0, scale=2.0, ragged=False, leading=(), starts=())
     return ll, start, matrix, lengths
 
 
-def check(ll, start, matrix, lengths, *, own=False, **how):
+@jax.jit
+def handled(chain):
+    """Return what XLA is given."""
+    factors = native_factors(chain) if chain.shared and not chain.static else None
+    return native_posterior(chain), factors
+
+
+def call_by_xla(ll, start, matrix, lengths, *, own=False, factors=False):
+    """Do the same as `call` by the handler for XLA."""
+    constant = matrix.ndim == 2 + own
+    chain, _ = flatten_batch(ll, start, matrix[:, None] if own and constant else matrix, lengths)
+    found, two_factors = handled(chain)
+    status = np.select([found.impossible, found.exact], [IMPOSSIBLE, EXACT], UNDECIDED)
+    pairs = found.total if found.pairs is None else found.pairs
+    pairs = np.reshape(pairs, (len(ll), *matrix.shape[-2:]) if constant else matrix.shape)
+    rest = two_factors if factors else (pairs,)
+    return tuple(map(np.asarray, (found.log_likelihood, status, found.states, found.first, *rest)))
+
+
+def check(ll, start, matrix, lengths, *, own=False, call=call, **how):
     """Compare with the reference, sequence by sequence; return the status of each."""
     constant = matrix.ndim == 2 + own
     found = call(ll, start, matrix, lengths, own=own, **how)
@@ -159,6 +184,17 @@ def test_matrices_that_vary_in_time(name, seed, zeros, ragged):
     check(*given, own=own)
     if not own:
         check(*given, factors=True)
+
+
+@pytest.mark.parametrize("name", ["unrolled", "own matrices", *VARYING])
+@given(seeds, st.booleans(), st.booleans())
+def test_what_xla_is_given(name, seed, ragged, own_start):
+    shape, leading, own = {**CONSTANT, **VARYING}[name]
+    starts = (shape[0],) if own_start else ()
+    given = draw(shape, seed, ragged=ragged, leading=leading, starts=starts)
+    check(*given, own=own, call=call_by_xla)
+    if name == "shared":
+        check(*given, factors=True, call=call_by_xla)
 
 
 @pytest.mark.parametrize("states", [3, 6])
