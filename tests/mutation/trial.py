@@ -87,9 +87,17 @@ TESTS = {
     "native.exponential": ["kernels/test_native_vectors.py"],
     "native.vectors": ["kernels/test_native_vectors.py"],
     "native.lanes": ["kernels/test_native_recursions.py"],
-    "native.stretches": ["kernels/test_native_recursions.py"],
+    "native.stretches": [
+        "kernels/test_native_recursions.py::test_a_few_long_sequences_are_cut",
+        "kernels/test_native_recursions.py::test_a_few_long_sequences_with_matrices_of_their_own",
+        "kernels/test_native_recursions.py::test_evidence_that_reverses_itself_by_hundreds_of_nats",
+        "kernels/test_native_recursions.py::test_impossible_and_invalid_sequences_leave_others_alone",
+    ],
     "native.chains": ["kernels/test_native_recursions.py"],
-    "native.extended": ["kernels/test_native_recursions.py", "kernels/test_native_posterior.py"],
+    "native.extended": [
+        "kernels/test_native_extended.py",
+        "kernels/test_native_recursions.py::test_evidence_that_reverses_itself_by_hundreds_of_nats",
+    ],
     "native.stationary": ["kernels/test_native_stationary.py"],
     "native.gradients": ["kernels/test_native_gradients.py"],
     "native.addresses": [
@@ -122,7 +130,7 @@ TESTS = {
         "kernels/ode/test_solve.py::test_subjects_side_by_side_and_batches_equal_subjects_alone"
     ],
     "ode.reverse": ["kernels/ode/test_reverse.py"],
-    "ode.integrate": ["kernels/ode/test_integrate.py"],
+    "ode.integrate": ["kernels/ode/test_loop.py", "kernels/ode/test_integrate.py"],
     "ode.solve": ["kernels/ode/test_attempts.py"],
 }
 #: Examples of each property, and those for the mutants that survive the first few.
@@ -180,8 +188,12 @@ def change_on_import(name, tree):
     sys.meta_path.insert(0, Finder())
 
 
-def work(name, numbers, results):
-    """Try mutants, and send ``(number, found)`` of each; None is the module as it is."""
+def work(name, numbers, failed, results):
+    """Try mutants, and send ``(number, found)`` of each; None is the module as it is.
+
+    Pytest remembers in the directory `failed` which tests found a mistake, and begins with these:
+    the next mistake is often in the same line.
+    """
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     sys.stdout = sys.stderr = silence
@@ -194,13 +206,13 @@ def work(name, numbers, results):
             change_on_import(full_name, every[number].tree)
         with tempfile.TemporaryDirectory() as directory:
             _keep_compiled_code_in(directory)
-            results.put((number, _find_mistake(name, number)))
+            results.put((number, _find_mistake(name, number, failed)))
         return
     module = import_module(full_name)
     for number in numbers:
         if number is not None:
             replace_code(module, every[number].tree)
-        found = _find_mistake(name, number)
+        found = _find_mistake(name, number, failed)
         replace_code(module, ast.parse(path.read_text()))
         results.put((number, found))
 
@@ -219,7 +231,7 @@ def _forget_tests():
             del sys.modules[name]
 
 
-def _find_mistake(name, number):
+def _find_mistake(name, number, failed):
     """Tell whether a test of a module fails; of the module as it is, quickly."""
     import jax
     import pytest
@@ -229,13 +241,16 @@ def _find_mistake(name, number):
     phases = (Phase.explicit, Phase.generate)
     for examples in FEW, MANY:
         settings.register_profile(f"{examples}", max_examples=examples, phases=phases, **STEADY)
-    arguments = ["-x", "-q", "-p", "no:cacheprovider"]
+    arguments = ["-x", "-q", "--failed-first", "-o", f"cache_dir={failed}"]
     # Hypothesis is there before pytest is, which pytest warns of.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     tests = [f"tests/{test}" for test in TESTS[name]]
     for examples in (FEW,) if number is None else (FEW, MANY):
         jax.clear_caches()
         _forget_tests()
-        if int(pytest.main([*arguments, f"--hypothesis-profile={examples}", *tests])) != 0:
+        # A test without examples would do the same again.
+        which = ["-m", "hypothesis"] if examples == MANY else []
+        ended = pytest.main([*arguments, *which, f"--hypothesis-profile={examples}", *tests])
+        if ended not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return True
     return False
