@@ -27,6 +27,21 @@ POSTERIOR = ctypes.CFUNCTYPE(
 )
 
 
+MARGIN = 1000
+
+
+def room(shape):
+    """Return room for results in the midst of a longer array."""
+    size = int(np.prod(shape))
+    return np.full(size + 2 * MARGIN, np.nan)[MARGIN : MARGIN + size].reshape(shape)
+
+
+def assert_nothing_around(result):
+    """Check that nothing was written beside the place of a result."""
+    whole = result.base
+    assert np.isnan([whole[:MARGIN], whole[MARGIN + result.size :]]).all()
+
+
 def call(ll, start, matrix, lengths, *, own=False, unrolled=None, padded=True, factors=False):
     """Return log-likelihoods, status, posterior, first states, and transitions or two factors.
 
@@ -43,13 +58,11 @@ def call(ll, start, matrix, lengths, *, own=False, unrolled=None, padded=True, f
     rows = np.arange(T) < np.reshape(np.full(N, T) if padded else lengths, (-1, 1))
     # Of sequences in a row the last may be followed by anything.
     given = np.concatenate([ll[rows].ravel(), np.full(T * K, np.nan)])
-    log_lik, status = np.full(N, np.nan), np.full(N, np.nan)
-    posterior, first = np.full(given.size, np.nan), np.full((N, K), np.nan)
-    pairs = np.full((N, K, K) if constant else matrix.shape, np.nan)
-    before, evidence = np.full((2, N, T, K), np.nan)
+    shapes = [(N,), (N,), (given.size,), (N, K), (N, K, K) if constant else matrix.shape]
+    shapes += 2 * [(N, T, K)]
+    log_lik, status, posterior, first, pairs, before, evidence = results = list(map(room, shapes))
     order = np.argsort(-lengths, kind="stable")
     arrays = [given, *(np.ascontiguousarray(x) for x in (start, matrix, order, lengths, offsets))]
-    results = [log_lik, status, posterior, first, pairs]
     POSTERIOR(address)(
         N,
         T,
@@ -58,10 +71,12 @@ def call(ll, start, matrix, lengths, *, own=False, unrolled=None, padded=True, f
         matrices,
         *(x.ctypes.data for x in arrays),
         LARGEST_RATIO,
-        *(x.ctypes.data for x in results),
+        *(x.ctypes.data for x in results[:5]),
         *((before.ctypes.data, evidence.ctypes.data) if factors else (0, 0)),
     )
     assert np.isnan(posterior[offsets[-1] :]).all()
+    for result in results:
+        assert_nothing_around(result)
     by_state = np.zeros((N, T, K))
     by_state[rows] = posterior[: offsets[-1]].reshape(-1, K)
     return log_lik, status, by_state, first, *((before, evidence) if factors else (pairs,))
@@ -268,3 +283,25 @@ def test_an_invalid_matrix_counts_only_where_a_sequence_passes():
     lengths[:] = 5, 3, 4
     status = call(ll, start, matrix, lengths)[1]
     assert status.tolist() == [IMPOSSIBLE, EXACT, IMPOSSIBLE]
+
+
+def test_a_sequence_of_at_most_one_observation_passes_no_matrix():
+    for own, leading in (False, (3,)), (True, (3, 3)):
+        ll, start, matrix, lengths = draw((3, 4, 2), 0, leading=leading)
+        matrix[:] = np.nan
+        lengths[:] = 1, 0, 1
+        status = call(ll, start, matrix, lengths, own=own)[1]
+        assert status.tolist() == [EXACT] * 3
+
+
+@pytest.mark.parametrize("times", [4, 300])
+def test_observations_that_no_path_explains(times):
+    """Each by itself is possible."""
+    ll, start, _, lengths = draw((3, times, 3), 0)
+    ll[1, 1, 0], ll[1, 3, 1:] = -np.inf, -np.inf
+    log_lik, status, posterior, first, pairs = call(ll, start, np.eye(3), lengths)
+    assert status.tolist() == [EXACT, IMPOSSIBLE, EXACT]
+    assert log_lik[1] == -np.inf
+    for result in posterior, first, pairs:
+        assert not result[1].any()
+    check(ll[::2], start, np.eye(3), lengths[::2])
