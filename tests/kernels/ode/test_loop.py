@@ -61,7 +61,7 @@ SUBJECTS = {
     "just beyond it": (0.5, 4.0, NEVER, 1.1, 0.0),
     "about it, more often within": (0.5, 5.0, NEVER, 0.7, 0.5),
     "about it, more often beyond": (0.5, 5.0, NEVER, 0.95, 0.5),
-    "plainly stiff": (900.0, 0.0, NEVER, 0.2, 0.0),
+    "plainly stiff": (47.0, 0.0, NEVER, 0.2, 0.0),
     "plainly stiff, and begins too late": (900.0, 0.0, NEVER, 0.2, 0.0),
 }
 N = len(SUBJECTS)
