@@ -61,6 +61,7 @@ SUBJECTS = {
     "just beyond it": (0.5, 4.0, NEVER, 1.1, 0.0),
     "about it, more often within": (0.5, 5.0, NEVER, 0.7, 0.5),
     "about it, more often beyond": (0.5, 5.0, NEVER, 0.95, 0.5),
+    "within it at first": (0.5, 5.0, NEVER, 1.05, -0.5),
     "plainly stiff": (47.0, 0.0, NEVER, 0.2, 0.0),
     "plainly stiff, and begins too late": (900.0, 0.0, NEVER, 0.2, 0.0),
 }
@@ -70,7 +71,7 @@ INPUTS = Inputs(
     theta=np.array(list(SUBJECTS.values())),
     t0=np.array([*(N - 1) * [0.1], 0.2]),
     times=np.tile([0.1, 0.4, 0.7, 0.7, 1.0, 2.5], (N, 1)),
-    knots=np.tile([0.1, 0.4, 0.8, 0.8, 1.35], (N, 1)),
+    knots=np.array([[0.0, *4 * [0.1]], *(N - 1) * [[0.1, 0.4, 0.8, 0.8, 1.35]]]),
 )
 SOLVES = {
     "sizes that follow from errors": (Euler(), INPUTS),
