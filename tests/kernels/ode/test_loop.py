@@ -76,7 +76,7 @@ INPUTS = Inputs(
 SOLVES = {
     "sizes that follow from errors": (Euler(), INPUTS),
     "no knots": (Euler(), INPUTS._replace(knots=np.zeros((N, 0)))),
-    "fixed sizes, to observations": (Euler(0.05, True), INPUTS),
+    "one knot, fixed sizes": (Euler(0.05, True), INPUTS._replace(knots=INPUTS.knots[:, 3:4])),
 }
 TOLERANCES = PROBLEM.rtol, jnp.array(PROBLEM.atol)
 
