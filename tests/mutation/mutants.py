@@ -97,13 +97,17 @@ def _functions(tree):
     return [n for owner in (tree, *classes) for n in owner.body if isinstance(n, ast.FunctionDef)]
 
 
-def mutants(source):
-    """Yield every mutant of the functions and methods of a module."""
+def mutants(source, only=None):
+    """Yield every mutant of the functions and methods of a module, or `only` that of a number."""
     tree = ast.fix_missing_locations(_Skipping().visit(ast.parse(source)))
+    mutant_number = -1
     for number, function in enumerate(_functions(tree)):
         for statement in function.body:
             for place, node in enumerate(ast.walk(statement)):
                 for change in _changes(node):
+                    mutant_number += 1
+                    if only not in (None, mutant_number):
+                        continue
                     changed = copy.deepcopy(tree)
                     own = _functions(changed)[number]
                     own_statement = own.body[function.body.index(statement)]

@@ -86,7 +86,7 @@ TESTS = {
     "underflow": ["kernels/test_lost_mass.py", "kernels/test_underflow.py"],
     "native.exponential": ["kernels/test_native_vectors.py"],
     "native.vectors": ["kernels/test_native_vectors.py"],
-    "native.lanes": ["kernels/test_native_recursions.py"],
+    "native.lanes": ["kernels/test_native_lanes.py", "kernels/test_native_recursions.py"],
     "native.stretches": [
         "kernels/test_native_recursions.py::test_a_few_long_sequences_are_cut",
         "kernels/test_native_recursions.py::test_a_few_long_sequences_with_matrices_of_their_own",
@@ -198,17 +198,17 @@ def work(name, numbers, failed, results):
     silence = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     sys.stdout = sys.stderr = silence
     path = Path("pymc_jaxdist/kernels", *name.split(".")).with_suffix(".py")
-    every = list(mutants(path.read_text()))
     full_name = f"pymc_jaxdist.kernels.{name}"
     if is_alone(name):
         (number,) = numbers
         if number is not None:
-            change_on_import(full_name, every[number].tree)
+            (mutant,) = mutants(path.read_text(), only=number)
+            change_on_import(full_name, mutant.tree)
         with tempfile.TemporaryDirectory() as directory:
             _keep_compiled_code_in(directory)
             results.put((number, _find_mistake(name, number, failed)))
         return
-    module = import_module(full_name)
+    module, every = import_module(full_name), list(mutants(path.read_text()))
     for number in numbers:
         if number is not None:
             replace_code(module, every[number].tree)
