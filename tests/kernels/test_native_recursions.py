@@ -201,7 +201,7 @@ def test_matrices_that_vary_in_time(name, seed, zeros, ragged):
         check(*given, factors=True)
 
 
-@pytest.mark.parametrize("name", ["unrolled", "own matrices", *VARYING])
+@pytest.mark.parametrize("name", ["unrolled", "any number of states", "own matrices", *VARYING])
 @given(seeds, st.booleans(), st.booleans())
 def test_what_xla_is_given(name, seed, ragged, own_start):
     shape, leading, own = {**CONSTANT, **VARYING}[name]
