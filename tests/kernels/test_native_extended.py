@@ -61,3 +61,13 @@ def test_every_derivative_at_any_scale(shape, scale, seed, zeros):
     assert_close(posterior, by_ll.astype(float), rounding)
     assert_close(first, limited(by_start, start), rounding)
     assert_close(pairs, limited(by_matrix, matrix).sum(axis=0), rounding)
+
+
+@pytest.mark.parametrize("shared", [-5e17, 5e17])
+def test_evidence_that_all_states_share_tells_nothing_of_them(shared):
+    """However unlikely the observations are."""
+    ll, start, matrix = draw((6, 3), 0, 0.0, 0.0)
+    value, *derivatives = call(ll + shared, start, matrix)
+    assert_close(value, 6 * shared)
+    for found, expected in zip(derivatives, call(ll, start, matrix)[1:], strict=True):
+        assert_close(found, expected)
