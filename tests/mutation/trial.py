@@ -88,6 +88,7 @@ TESTS = {
     "native.vectors": ["kernels/test_native_vectors.py"],
     "native.lanes": ["kernels/test_native_lanes.py", "kernels/test_native_recursions.py"],
     "native.stretches": [
+        "kernels/test_native_stretches.py",
         "kernels/test_native_recursions.py::test_a_few_long_sequences_are_cut",
         "kernels/test_native_recursions.py::test_a_few_long_sequences_with_matrices_of_their_own",
         "kernels/test_native_recursions.py::test_evidence_that_reverses_itself_by_hundreds_of_nats",
