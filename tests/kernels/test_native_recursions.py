@@ -5,7 +5,7 @@ import ctypes
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from llvmlite.binding import address_of_symbol
 
@@ -132,10 +132,13 @@ def check(ll, start, matrix, lengths, *, own=False, call=call, **how):
         assert status[n] == EXACT
         seen, passed = ll[n, :length], of_one if constant else of_one[: length - 1]
         expected = reference.log_likelihood(seen, begin, passed)
-        by_ll, by_start, by_matrix = reference.gradient(seen, begin, passed)
+        # What an impossible transition would have brought depends on rounding, and may be too much
+        # for any float.
+        with np.errstate(over="ignore"):
+            by_ll, by_start, by_matrix = reference.gradient(seen, begin, passed)
+        by_start, by_matrix = np.where(begin > 0, by_start, 0), np.where(passed > 0, by_matrix, 0)
         assert_close(log_lik[n], expected, rounding)
         assert_close(posterior[n, :length], by_ll, rounding)
-        # What an impossible transition would have brought depends on rounding.
         assert_close(begin * first[n], begin * by_start, rounding)
         if constant:
             assert_close(of_one * rest[0][n], of_one * by_matrix, rounding)
@@ -227,6 +230,7 @@ def test_a_few_long_sequences_with_matrices_of_their_own(seed, times):
 
 @pytest.mark.parametrize("shape", [(9, 7, 3), (5, 6, 6), (2, 300, 3)])
 @given(seeds)
+@example(416)
 def test_evidence_that_reverses_itself_by_hundreds_of_nats(shape, seed):
     """Scaling may lose a state that no possible transition brings back."""
     ll, start, matrix, lengths = draw(shape, seed, zeros=0.7, scale=300.0)
