@@ -97,8 +97,6 @@ class Problem:
         Tolerances of the local error; a tuple has one for each state.
     max_steps : int
         Attempted steps after which a solve fails.
-    first_step : float or None
-        The first step size; chosen if None.
     """
 
     field: Callable[..., jax.Array]
