@@ -25,7 +25,7 @@ TRIALS, MAGNITUDES = 64, 5.0
 def default_atol(prepared: PreparedEquation, likelihood: Likelihood) -> float | tuple[float, ...]:
     """Return tolerances with which states stay positive whose logarithm the likelihood takes.
 
-    So must others that can only be positive, since it depends on them whether those stay so. A
+    Other states that can only be positive must stay so too, since the former depend on them. A
     state of any sign, such as a velocity, may come to rest at what is zero but for rounding, which
     no step is small enough to compute accurately relative to itself.
     """
@@ -50,8 +50,8 @@ def default_atol(prepared: PreparedEquation, likelihood: Likelihood) -> float | 
 def _stay_positive(prepared: PreparedEquation) -> list[bool]:
     """Tell for each state whether it never falls from zero while none is negative.
 
-    That is tried where random halves of the states are zero, the others and parameters that are not
-    known random.
+    That is tried where a random half of the states is zero. The other states, and parameters whose
+    values are not known, are random.
     """
     equation, n_batch = prepared.equation, len(prepared.batch_shape)
     (n_states,) = shape_of(prepared.arguments[0])[-1:]
