@@ -9,6 +9,8 @@ import numpy as np
 from pymc_jaxdist.distributions.arguments import known_value
 from pymc_jaxdist.distributions.ode_arguments import DEFAULT_ATOL, PreparedEquation, shape_of
 from pymc_jaxdist.distributions.ode_likelihood import Likelihood
+from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
+from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
 from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = ["default_atol"]
@@ -29,11 +31,14 @@ def default_atol(prepared: PreparedEquation, likelihood: Likelihood) -> float | 
     state of any sign, such as a velocity, may come to rest at what is zero but for rounding, which
     no step is small enough to compute accurately relative to itself.
     """
+    equation = prepared.equation
+    if isinstance(equation.vector_field, LinearODE) or isinstance(equation.solver, RK4):
+        return DEFAULT_ATOL  # there is no error to be controlled
     *_, n_seen = (1, *prepared.seen_shape)
     seen = likelihood.components_under_logarithms(n_seen)
     if not seen:
         return DEFAULT_ATOL
-    observe = prepared.equation.observe
+    observe = equation.observe
     states: set[int] = set()
     if observe is None:
         states = seen

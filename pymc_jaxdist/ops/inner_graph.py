@@ -1,7 +1,7 @@
 """A PyTensor graph as a hashable, picklable JAX function."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import jax
@@ -53,10 +53,13 @@ class InnerGraph:
         outputs: Sequence[Variable],
         finite_derivatives: bool = False,
     ) -> None:
-        self.fgraph = FunctionGraph(list(inputs), list(outputs), clone=True)
+        self._graph = _Graph(FunctionGraph(list(inputs), list(outputs), clone=True))
         self.finite_derivatives = finite_derivatives
-        self.structure = (finite_derivatives, _structure(self.fgraph))
-        self._hash = hash(self.structure)
+
+    @property
+    def fgraph(self) -> FunctionGraph:
+        """The graph as it was given."""
+        return self._graph.fgraph
 
     @cached_property
     def function(self) -> Callable[..., tuple[jax.Array, ...]]:
@@ -64,10 +67,7 @@ class InnerGraph:
         know_our_ops()
         from pytensor.link.jax.dispatch import jax_funcify
 
-        rewritten = self.fgraph.clone()
-        get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
-        dfs_rewriter(multiply_by_reciprocals).rewrite(rewritten)
-        _widen_ranges(rewritten)
+        rewritten = _rewritten(self._graph).clone()
         if self.finite_derivatives:
             make_derivatives_finite(rewritten)
         # The first call comes while a kernel is traced; the constants must outlive that trace.
@@ -78,12 +78,16 @@ class InnerGraph:
         return tuple(self.function(*arguments))
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash((self._graph, self.finite_derivatives))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, InnerGraph) and self.structure == other.structure
+        return (
+            isinstance(other, InnerGraph)
+            and self.finite_derivatives == other.finite_derivatives
+            and self._graph == other._graph
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The structure holds hashes of this process, and JAX functions do not pickle.
@@ -91,6 +95,34 @@ class InnerGraph:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.fgraph.apply_nodes)} nodes)"
+
+
+class _Graph:
+    """A graph, equal to every other with the same structure."""
+
+    def __init__(self, fgraph: FunctionGraph) -> None:
+        self.fgraph = fgraph
+        self._structure = _structure(fgraph)
+        self._hash = hash(self._structure)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, _Graph) and self._structure == other._structure
+        )
+
+
+# A density with and without finite derivatives is rewritten once, one soon after the other.
+@lru_cache(maxsize=16)
+def _rewritten(graph: _Graph) -> FunctionGraph:
+    """Return the graph as JAX is to compute it, not to be changed."""
+    rewritten = graph.fgraph.clone()
+    get_mode("JAX").excluding("fusion").optimizer.rewrite(rewritten)
+    dfs_rewriter(multiply_by_reciprocals).rewrite(rewritten)
+    _widen_ranges(rewritten)
+    return rewritten
 
 
 def _restore(fgraph: FunctionGraph, finite_derivatives: bool) -> InnerGraph:

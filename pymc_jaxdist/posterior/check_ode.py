@@ -11,6 +11,7 @@ import pymc as pm
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.basic import Apply
 
+from pymc_jaxdist.distributions.ode_arguments import DEFAULT_ATOL
 from pymc_jaxdist.kernels.ode.equation import METHODS, Equation
 from pymc_jaxdist.kernels.ode.log_likelihood import ODELogLikelihood
 from pymc_jaxdist.kernels.ode.matrix_exponential import LinearODE
@@ -306,6 +307,10 @@ def _advice(
     advice = []
     if failures.get(Status.TOO_MANY_STEPS.reason, 0):
         advice.append(f"raise max_steps (now {equation.max_steps}), or narrow the prior")
+        if (smallest := float(np.min(equation.atol))) < DEFAULT_ATOL:
+            advice.append(
+                f"or atol={DEFAULT_ATOL:g} (now {smallest:g}): fewer steps where a state dies out"
+            )
     if sum(failures.values()) > 0.1 * n_solves:
         advice.append("many solves fail: extreme parameters are likely a priori")
     if stiff > 0.5 and equation.solver == "auto":

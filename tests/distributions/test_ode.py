@@ -380,6 +380,28 @@ def test_check_ode_names_the_reasons():
     assert "failed" in str(report)
 
 
+@pytest.mark.parametrize(("atol", "told"), [(None, True), (1e-12, False)])
+def test_check_ode_tells_what_the_accuracy_of_small_states_costs(atol, told):
+    with pm.Model() as model:
+        rate = pm.LogNormal("rate", 3, 1)
+        pmj.ODEObserved(
+            "y",
+            lambda t, y, p: -p * y,
+            params=rate,
+            y0=np.ones(1),
+            times=[0.1, 5.0],
+            observe=0,
+            likelihood=lambda y: pm.LogNormal.dist(pt.log(y), 0.1),
+            observed=np.ones(2),
+            solver="tsit5",
+            atol=atol,
+            max_steps=40,
+        )
+    report = pmj.check_ode(model, draws=20, random_seed=1)
+    assert report.failures["too many steps"] > 2
+    assert ("or atol=1e-12 (now 1e-100)" in "\n".join(report.advice)) == told
+
+
 def test_check_ode_tells_which_subject_fails():
     """With these rates 1 / y = 1 - rate * t: the second subject always blows up before 0.5."""
     draws = np.stack([np.full(10, 0.1), np.linspace(2.5, 5.0, 10)], axis=-1)

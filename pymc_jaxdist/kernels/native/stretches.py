@@ -122,7 +122,6 @@ def _connect(lanes, matrix, states, products):
             lanes.predicted[j * LANES + at] /= whole
     ahead = lanes.column
     for k in range(states):
-        ahead[k * LANES + LANES - 1] = 1.0
         lanes.beta[k * LANES + LANES - 1] = 1.0
     for at in range(LANES - 1, 0, -1):
         # What lies ahead, seen from the beginning of this stretch; of the last one, from its end.

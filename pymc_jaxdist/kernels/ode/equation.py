@@ -232,9 +232,11 @@ class Equation:
             present = jnp.where(jnp.isnan(times), -jnp.inf, times)
             times = jnp.where(jnp.isnan(times), jnp.max(present, axis=-1, keepdims=True), times)
         knots = event_knots(self.events, self.kinks, leaves, t0)
-        knot_order = jnp.argsort(knots, axis=-1)
-        knots = jnp.take_along_axis(knots, knot_order, axis=-1)
-        rank = jnp.argsort(knot_order, axis=-1)
+        rank = jnp.zeros(knots.shape, dtype=int)
+        if knots.size:
+            knot_order = jnp.argsort(knots, axis=-1)
+            knots = jnp.take_along_axis(knots, knot_order, axis=-1)
+            rank = jnp.argsort(knot_order, axis=-1)
         inputs = Inputs(y0, theta, t0, times, knots)
         return _Prepared(inputs, (rank, *fixed), layout, order)
 

@@ -8,7 +8,7 @@ from jax import lax
 
 from pymc_jaxdist.kernels.ode.one_step import one_step
 from pymc_jaxdist.kernels.ode.problem import Inputs, Problem
-from pymc_jaxdist.kernels.ode.rows import each_subject
+from pymc_jaxdist.kernels.ode.rows import each_subject, take_row
 from pymc_jaxdist.kernels.ode.state import Record
 from pymc_jaxdist.kernels.ode.step import Method, Step
 
@@ -53,7 +53,7 @@ def pull_back(
 
     def take(rows: jax.Array, index: jax.Array) -> jax.Array:
         if n_subjects == 1:
-            return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
+            return take_row(rows, index)
         return jnp.moveaxis(rows[index, ..., subjects], 0, -1)
 
     def turn(carry: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -68,7 +68,9 @@ def pull_back(
         def step(y: jax.Array, theta: jax.Array) -> tuple[jax.Array, Step]:
             def of_one(*arguments: Any) -> tuple[jax.Array, Step]:
                 t, h, y, theta, *others = arguments
-                return one_step(problem, method, has_knots, t, h, y, None, theta, *others)[0]
+                ends, _ = one_step(problem, method, has_knots, t, h, y, None, theta, *others)
+                before, step = ends
+                return before, step._replace(slope=None)  # the next step computes it again
 
             return each_subject(of_one)(t, h, y, theta, fixed, first, following)
 

@@ -23,8 +23,8 @@ def each_subject(function: Callable[..., Any]) -> Callable[..., Any]:
         if jax.tree.leaves(arguments)[0].shape[-1] != 1:
             return of_all(*arguments)
         # The same for one, of which JAX makes fewer operations to compile.
-        of_one = function(*jax.tree.map(lambda x: x[..., 0], arguments))
-        return jax.tree.map(lambda x: jnp.expand_dims(x, -1), of_one)
+        of_one = function(*jax.tree.map(lambda x: lax.squeeze(x, (x.ndim - 1,)), arguments))
+        return jax.tree.map(lambda x: lax.expand_dims(x, (x.ndim,)), of_one)
 
     return of_each
 
@@ -32,7 +32,8 @@ def each_subject(function: Callable[..., Any]) -> Callable[..., Any]:
 def take_row(rows: jax.Array, index: jax.Array) -> jax.Array:
     """Return one row ``(N,)`` of ``(rows, N)``, each subject's own."""
     if rows.shape[-1] == 1:
-        return lax.dynamic_index_in_dim(rows, index[0], keepdims=False)
+        only = lax.squeeze(index, (0,))
+        return lax.dynamic_index_in_dim(rows, only, keepdims=False, allow_negative_indices=False)
     return jnp.take_along_axis(rows, index[None], axis=0)[0]
 
 
@@ -41,7 +42,10 @@ def put_row(rows: jax.Array, index: jax.Array, where: jax.Array, values: jax.Arr
     n_subjects = rows.shape[-1]
     if n_subjects == 1:
         # What is written where it was not asked for is written again when it is.
-        return lax.dynamic_update_index_in_dim(rows, values, index[0], 0)
+        only = lax.squeeze(index, (0,))
+        return lax.dynamic_update_index_in_dim(
+            rows, values, only, 0, allow_negative_indices=False
+        )
     index = jnp.where(where, index, rows.shape[0])
     values = jnp.moveaxis(values, -1, 0)
     return rows.at[index, ..., jnp.arange(n_subjects)].set(values, mode="drop")

@@ -29,7 +29,7 @@ class Step(NamedTuple):
     """
 
     y: jax.Array
-    slope: jax.Array
+    slope: jax.Array | None
     error: jax.Array | None
     dense: tuple[jax.Array, ...]
     stiffness: jax.Array | None

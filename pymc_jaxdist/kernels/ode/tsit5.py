@@ -1,7 +1,8 @@
 """Tsitouras' explicit Runge-Kutta method of order 5, for problems that are not stiff."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,38 @@ ERROR = (
     -1 / 66,
 )
 
+# What each slope counts at the part u of a step: the coefficients of u, u^2, u^3 and u^4.
+DENSE = (
+    (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (
+        -2.763706197274826,
+        0.1317,
+        3.9302962368947516,
+        -12.411077166933678,
+        37.50931341651104,
+        -27.896526289197286,
+        1.5,
+    ),
+    (
+        2.9132554618219126,
+        -0.2234,
+        -5.941033872131506,
+        30.33818863028232,
+        -88.1789048947664,
+        65.09189467479366,
+        -4.0,
+    ),
+    (
+        -1.0530884977290216,
+        0.1017,
+        2.490627285651253,
+        -16.548102889244902,
+        47.37952196281928,
+        -34.87065786149661,
+        2.5,
+    ),
+)
+
 # The step size times an eigenvalue on the negative real axis up to which the method is stable.
 # A little less, because the controller keeps steps just within the limit.
 STABILITY_LIMIT = 3.0
@@ -55,7 +88,7 @@ STABILITY_LIMIT = 3.0
 class _Stages(NamedTuple):
     """The slopes of all stages, and the states where the last two were computed."""
 
-    slopes: tuple[jax.Array, ...]
+    slopes: tuple[jax.Array, ...] | jax.Array
     previous: jax.Array
     last: jax.Array
 
@@ -89,18 +122,19 @@ class Tsit5:
         """Take a step; see `Step`."""
         stages = self._looped_stages if self.stages_in_a_loop else self._stages
         slopes, previous, last = stages(f, t, h, y, slope)
-        error = h * sum(e * k for e, k in zip(ERROR, slopes, strict=True))
+        slope_before, slope = slopes[-2], slopes[-1]
+        error = h * _combined(ERROR, slopes)
         distance = jnp.sum((last - previous) ** 2)
-        growth = jnp.sum((slopes[-1] - slopes[-2]) ** 2)
+        growth = jnp.sum((slope - slope_before) ** 2)
         rate = jnp.sqrt(growth / jnp.where(distance > 0, distance, jnp.inf))
-        return Step(last, slopes[-1], error, slopes, h * rate / STABILITY_LIMIT)
+        return Step(last, slope, error, (slopes,), h * rate / STABILITY_LIMIT)
 
     def _stages(
         self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
     ) -> _Stages:
         slopes, arguments = [slope], []
         for node, row in zip(NODES, MATRIX, strict=True):
-            argument = y + h * sum(a * k for a, k in zip(row, slopes, strict=True))
+            argument = y + h * _combined(row, tuple(slopes))
             arguments.append(computed_once(argument))
             slopes.append(computed_once(f(t + node * h, arguments[-1])))
         return _Stages(tuple(slopes), *arguments[-2:])
@@ -110,31 +144,41 @@ class Tsit5:
     ) -> _Stages:
         def stage(slopes: jax.Array, now: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
             position, node, row = now
-            argument = y + h * jnp.sum(row[:, None] * slopes, axis=0)
+            argument = y + h * _combined(row, slopes)
             k = f(t + node * h, argument)
-            return lax.dynamic_update_index_in_dim(slopes, k, position, 0), argument
+            slopes = lax.dynamic_update_index_in_dim(
+                slopes, k, position, 0, allow_negative_indices=False
+            )
+            return slopes, argument
 
         matrix = np.zeros((len(MATRIX), len(ERROR)))
         for i, row in enumerate(MATRIX):
             matrix[i, : len(row)] = row
         table = (jnp.arange(1, len(ERROR)), *(jnp.asarray(x, y.dtype) for x in (NODES, matrix)))
-        blank = jnp.zeros((len(ERROR), *y.shape), y.dtype)
-        slopes, arguments = lax.scan(stage, blank.at[0].set(slope), table)
-        return _Stages(tuple(slopes), arguments[-2], arguments[-1])
+        blank = jnp.zeros((len(MATRIX), *y.shape), y.dtype)
+        slopes, arguments = lax.scan(stage, jnp.concatenate([slope[None], blank]), table)
+        return _Stages(slopes, arguments[-2], arguments[-1])
 
     def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
         """Return the solution at ``t + u h`` by the method's own polynomial of order 4."""
-        v = u * u
-        weights = (
-            -1.0530884977290216
-            * u
-            * (u - 1.3299890189751412)
-            * (v - 1.4364028541716351 * u + 0.7139816917074209),
-            0.1017 * v * (v - 2.1966568338249754 * u + 1.2949852507374631),
-            2.490627285651253 * v * (v - 2.3853564547206166 * u + 1.5780346820809248),
-            -16.548102889244902 * v * (u - 1.2171292729553325) * (u - 0.6162040603780009),
-            47.37952196281928 * v * (u - 1.2030712083723627) * (u - 0.6580472926535474),
-            -34.87065786149661 * v * (u - 1.2) * (u - 0.6666666666666666),
-            2.5 * v * (u - 1.0) * (u - 0.6),
-        )
-        return y + h * sum(w * k for w, k in zip(weights, step.dense, strict=True))
+        (slopes,) = step.dense
+        if isinstance(slopes, tuple):
+            weights: Any = [_polynomial(row, u) for row in zip(*DENSE, strict=True)]
+        else:
+            weights = _polynomial(np.asarray(DENSE, y.dtype), u)
+        return y + h * _combined(weights, slopes)
+
+
+def _polynomial(coefficients: Sequence[Any], u: jax.Array) -> Any:
+    """Return a polynomial without constant, the coefficient of the lowest power first."""
+    *others, result = coefficients
+    for c in reversed(others):
+        result = c + u * result
+    return u * result
+
+
+def _combined(weights: Any, slopes: tuple[jax.Array, ...] | jax.Array) -> jax.Array:
+    """Return the weighted sum of slopes."""
+    if isinstance(slopes, tuple):
+        return sum(w * k for w, k in zip(weights, slopes, strict=True))
+    return jnp.sum(jnp.asarray(weights)[:, None] * slopes, axis=0)
