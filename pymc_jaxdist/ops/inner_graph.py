@@ -109,9 +109,7 @@ class _Graph:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, _Graph) and self._structure == other._structure
-        )
+        return self is other or (isinstance(other, _Graph) and self._structure == other._structure)
 
 
 # A density with and without finite derivatives is rewritten once, one soon after the other.

@@ -7,14 +7,15 @@ from tests.contract.registry import ENTRIES, KERNELS
 from tests.slow_cases import slow_except
 
 every_entry = pytest.mark.parametrize("name", ENTRIES)
+one_of_each_kernel = pytest.mark.parametrize("name", slow_except(ENTRIES, *KERNELS))
 
 
-@pytest.mark.parametrize("name", slow_except(ENTRIES, *KERNELS))
+@one_of_each_kernel
 def test_units_together_are_units_alone(name):
     assert measures.batch_error(name) <= 1e-12
 
 
-@every_entry
+@one_of_each_kernel
 def test_shared_parameters_are_repeated_parameters(name):
     assert measures.broadcast_error(name) <= 1e-12
 

@@ -9,19 +9,22 @@ from tests.slow_cases import slow_except
 
 DISTRIBUTIONS = [name for name, entry in ENTRIES.items() if entry.is_distribution]
 every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
+one_of_each_kernel = pytest.mark.parametrize(
+    "name", slow_except(DISTRIBUTIONS, *set(KERNELS) & set(DISTRIBUTIONS))
+)
 
 #: In standard errors; seeds are fixed. Of some sixty numbers the largest is expected near 2.5.
 FAR = 4.0
 
 
-@pytest.mark.parametrize("name", slow_except(DISTRIBUTIONS, *set(KERNELS) & set(DISTRIBUTIONS)))
+@one_of_each_kernel
 def test_scores_are_zero_at_the_parameters_of_the_draws(name):
     scores = measures.score_test(name)
     assert scores
     assert max(scores.values()) < FAR, scores
 
 
-@every_distribution
+@one_of_each_kernel
 def test_densities_of_other_parameters_integrate_to_one(name):
     assert abs(measures.normalisation(name)) < FAR
 

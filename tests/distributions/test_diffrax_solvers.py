@@ -16,6 +16,7 @@ from scipy.stats import norm
 import pymc_jaxdist as pmj
 from tests.distributions.compiled import FAST
 from tests.reference import differential_equations as reference
+from tests.slow_cases import slow_except
 
 SLOW = pytest.mark.slow
 MODES = {
@@ -72,13 +73,14 @@ def solution_and_gradients(field, solver):
     return run(equation["y0"], equation["params"])
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("field", "solver"),
     [
         (predators_and_prey, diffrax.Tsit5()),
-        pytest.param(predators_and_prey, diffrax.Kvaerno3(), marks=SLOW),
-        pytest.param(stiff_reaction, diffrax.Kvaerno3(), marks=SLOW),
-        pytest.param(stiff_reaction, diffrax.Kvaerno5(), marks=SLOW),
+        (predators_and_prey, diffrax.Kvaerno3()),
+        (stiff_reaction, diffrax.Kvaerno3()),
+        (stiff_reaction, diffrax.Kvaerno5()),
     ],
     ids=lambda x: getattr(x, "__name__", type(x).__name__),
 )
@@ -133,7 +135,7 @@ def log_density(solver):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("solver", BY_NAME)
+@pytest.mark.parametrize("solver", slow_except(BY_NAME, "Tsit5"))
 def test_a_failure_is_impossible_for_its_subject_alone(solver, mode):
     logp, inputs = log_density(BY_NAME[solver])
     found = np.asarray(pytensor.function(inputs, logp, mode=MODES[mode]())(RATES, 1.0))
@@ -159,7 +161,7 @@ def test_a_failure_of_our_own_solver_leaves_gradients_of_other_subjects(mode):
     check_gradients("tsit5", MODES[mode]())
 
 
-@pytest.mark.parametrize("mode", ["C", "Numba", pytest.param("JAX", marks=SLOW)])
+@pytest.mark.parametrize("mode", slow_except(MODES, "Numba"))
 def test_a_failure_of_an_explicit_solver_leaves_gradients_of_other_subjects(mode):
     check_gradients(BY_NAME["Tsit5"], MODES[mode]())
 

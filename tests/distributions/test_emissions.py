@@ -238,7 +238,17 @@ OF_MODEL_VARIABLES = {
 }
 
 
-@pytest.mark.parametrize("name", OF_MODEL_VARIABLES)
+@pytest.mark.parametrize(
+    "name",
+    slow_except(
+        OF_MODEL_VARIABLES,
+        "Normal",
+        "Truncated",
+        "Mixture of two families",
+        "MvNormal",
+        "a CustomDist",
+    ),
+)
 def test_parameters_that_are_variables_of_the_model(name):
     """PyMC rewrites some densities into graphs of copies, which must lead back to the model."""
     values, build, data = OF_MODEL_VARIABLES[name]

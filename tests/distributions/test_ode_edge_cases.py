@@ -17,6 +17,7 @@ from scipy.stats import lognorm
 import pymc_jaxdist as pmj
 from pymc_jaxdist.distributions.model_variable import model_of
 from tests.distributions.compiled import FAST
+from tests.slow_cases import slow_except
 
 STEP = 1e-6
 TIGHT = {"solver": "tsit5", "rtol": 1e-9, "atol": 1e-9}
@@ -134,7 +135,7 @@ BEFORE = {
 }
 
 
-@pytest.mark.parametrize("kind", BEFORE)
+@pytest.mark.parametrize("kind", slow_except(BEFORE, *(set(BEFORE) - {"diffrax"})))
 def test_a_variable_time_before_the_start_is_a_failure(kind):
     begins = pt.dscalar("begins")
     field, options = BEFORE[kind]

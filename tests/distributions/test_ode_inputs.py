@@ -237,6 +237,7 @@ def test_steps_of_fixed_size_are_checked_against_smaller_ones():
     assert checked(pmj.RK4(0.01)).value_error < 1e-3
 
 
+@pytest.mark.slow
 def test_stiffness_is_told_only_by_a_method_that_notices_it():
     assert "not known" in str(checked("stiff"))
     assert "not known" in str(checked(pmj.RK4(0.1)))

@@ -103,7 +103,7 @@ def test_gradient_equals_central_differences(case):
 
 HESSIAN_CASES = [
     Case(4, 3),
-    Case(3, 2, varying=True),
+    pytest.param(Case(3, 2, varying=True), marks=pytest.mark.slow),
     pytest.param(Case(2, 9), marks=pytest.mark.slow),
 ]
 hessian = jax.jit(jax.hessian(marginal_log_likelihood, (0, 1, 2)))

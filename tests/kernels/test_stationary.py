@@ -84,7 +84,7 @@ def test_no_unique_distribution_is_nan_with_zero_gradient(matrix):
     assert (np.asarray(jacobian(matrix)) == 0).all()
 
 
-@pytest.mark.parametrize("states", [2, 7])
+@pytest.mark.parametrize("states", [2, pytest.param(7, marks=pytest.mark.slow)])
 def test_derivatives_along_stochastic_matrices(states):
     logits = np.random.default_rng(states).normal(size=(states, states))
 

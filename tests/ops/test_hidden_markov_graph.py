@@ -142,6 +142,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 def test_no_stationary_start(python_calls):
     """Of two classes of states, each keeps to itself: impossible, as the kernel says."""
     inputs, logp, (mu, sigma, _) = normal(observations(2, 5), 3, start="stationary")

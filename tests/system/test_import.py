@@ -38,7 +38,7 @@ def test_what_a_model_needs_is_imported_with_the_first_model():
     assert double.strip() == "True"
 
 
-@pytest.mark.parametrize("chosen", ["True", "False"])
+@pytest.mark.parametrize("chosen", ["False", pytest.param("True", marks=pytest.mark.slow)])
 def test_the_precision_chosen_after_the_import_stays(chosen):
     code = f"""
 import jax, pymc as pm, pymc_jaxdist as pmj

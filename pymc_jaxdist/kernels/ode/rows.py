@@ -43,9 +43,7 @@ def put_row(rows: jax.Array, index: jax.Array, where: jax.Array, values: jax.Arr
     if n_subjects == 1:
         # What is written where it was not asked for is written again when it is.
         only = lax.squeeze(index, (0,))
-        return lax.dynamic_update_index_in_dim(
-            rows, values, only, 0, allow_negative_indices=False
-        )
+        return lax.dynamic_update_index_in_dim(rows, values, only, 0, allow_negative_indices=False)
     index = jnp.where(where, index, rows.shape[0])
     values = jnp.moveaxis(values, -1, 0)
     return rows.at[index, ..., jnp.arange(n_subjects)].set(values, mode="drop")

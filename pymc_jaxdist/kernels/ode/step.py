@@ -17,7 +17,7 @@ class Step(NamedTuple):
     ----------
     y : (n,) array
         The solution at the end of the step.
-    slope : (n,) array
+    slope : (n,) array or None
         The vector field there, if the method has computed it; else anything of that shape.
     error : (n,) array
         Estimated local error.

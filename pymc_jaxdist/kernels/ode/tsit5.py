@@ -1,6 +1,6 @@
 """Tsitouras' explicit Runge-Kutta method of order 5, for problems that are not stiff."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,10 +85,14 @@ DENSE = (
 STABILITY_LIMIT = 3.0
 
 
+# A tuple of arrays (n,), or one array (stages, n).
+_Slopes = tuple[jax.Array, ...] | jax.Array
+
+
 class _Stages(NamedTuple):
     """The slopes of all stages, and the states where the last two were computed."""
 
-    slopes: tuple[jax.Array, ...] | jax.Array
+    slopes: _Slopes
     previous: jax.Array
     last: jax.Array
 
@@ -127,7 +131,8 @@ class Tsit5:
         distance = jnp.sum((last - previous) ** 2)
         growth = jnp.sum((slope - slope_before) ** 2)
         rate = jnp.sqrt(growth / jnp.where(distance > 0, distance, jnp.inf))
-        return Step(last, slope, error, (slopes,), h * rate / STABILITY_LIMIT)
+        dense = slopes if isinstance(slopes, tuple) else (slopes,)
+        return Step(last, slope, error, dense, h * rate / STABILITY_LIMIT)
 
     def _stages(
         self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
@@ -161,24 +166,24 @@ class Tsit5:
 
     def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
         """Return the solution at ``t + u h`` by the method's own polynomial of order 4."""
-        (slopes,) = step.dense
-        if isinstance(slopes, tuple):
-            weights: Any = [_polynomial(row, u) for row in zip(*DENSE, strict=True)]
-        else:
+        if self.stages_in_a_loop:
             weights = _polynomial(np.asarray(DENSE, y.dtype), u)
-        return y + h * _combined(weights, slopes)
+            return y + h * _combined(weights, step.dense[0])
+        weights = [_polynomial(column, u) for column in zip(*DENSE, strict=True)]
+        return y + h * _combined(weights, step.dense)
 
 
-def _polynomial(coefficients: Sequence[Any], u: jax.Array) -> Any:
-    """Return a polynomial without constant, the coefficient of the lowest power first."""
+def _polynomial(coefficients: Iterable[Any], u: jax.Array) -> Any:
+    """Return the polynomial with the coefficients of u, u^2, ... by Horner's rule."""
     *others, result = coefficients
     for c in reversed(others):
         result = c + u * result
     return u * result
 
 
-def _combined(weights: Any, slopes: tuple[jax.Array, ...] | jax.Array) -> jax.Array:
+def _combined(weights: Any, slopes: _Slopes) -> jax.Array:
     """Return the weighted sum of slopes."""
     if isinstance(slopes, tuple):
-        return sum(w * k for w, k in zip(weights, slopes, strict=True))
+        first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
+        return sum(others, start=first)
     return jnp.sum(jnp.asarray(weights)[:, None] * slopes, axis=0)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +133,7 @@ def test_an_epidemic(asked):
     check(asked, "tsit5")
 
 
+@pytest.mark.slow
 @given(asked(driven, [(0.1, 2.0), (0.1, 2.0)], [(0.5, 20.0), (0.05, 1.0)], 10.0))
 def test_a_driven_oscillator(asked):
     check(asked, "tsit5")
@@ -142,6 +144,7 @@ def test_a_driven_oscillator(asked):
 dear = settings(max_examples=max(1, settings().max_examples // 5))
 
 
+@pytest.mark.slow
 @dear
 @given(asked(van_der_pol, [(1.5, 2.5), (0.1, 1.0)], [(1.0, 50.0)], 20.0, 1e-8))
 def test_a_relaxation_oscillator(asked):

@@ -27,10 +27,13 @@ RUNS = [
     ("driven", STIFF, True),
     ("oral dose", AUTO, False),
     ("oral dose", (RK4(0.02),), True),
-    ("robertson", AUTO, True),
     ("six states", STIFF, False),
 ]
-SLOW_RUNS = [("robertson", STIFF, False), ("ten states", STIFF, True)]
+SLOW_RUNS = [
+    ("robertson", AUTO, True),
+    ("robertson", STIFF, False),
+    ("ten states", STIFF, True),
+]
 
 
 @lru_cache
