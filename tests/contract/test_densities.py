@@ -20,17 +20,17 @@ def test_shared_parameters_are_repeated_parameters(name):
     assert measures.broadcast_error(name) <= 1e-12
 
 
-@every_entry
+@one_of_each_kernel
 def test_the_order_of_units_does_not_matter(name):
     assert measures.permutation_error(name) <= 1e-12
 
 
-@every_entry
+@one_of_each_kernel
 def test_gradients_are_central_differences(name):
     assert measures.gradient_error(name) <= 1e-6
 
 
-@every_entry
+@one_of_each_kernel
 def test_impossible_values_are_minus_infinity_and_never_nan(name):
     trials = measures.impossible_values(name)
     assert len(trials) >= 12

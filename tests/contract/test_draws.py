@@ -8,7 +8,6 @@ from tests.contract.registry import ENTRIES, KERNELS
 from tests.slow_cases import slow_except
 
 DISTRIBUTIONS = [name for name, entry in ENTRIES.items() if entry.is_distribution]
-every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
 one_of_each_kernel = pytest.mark.parametrize(
     "name", slow_except(DISTRIBUTIONS, *set(KERNELS) & set(DISTRIBUTIONS))
 )
@@ -29,7 +28,7 @@ def test_densities_of_other_parameters_integrate_to_one(name):
     assert abs(measures.normalisation(name)) < FAR
 
 
-@every_distribution
+@one_of_each_kernel
 def test_steps_of_a_sampler_leave_the_joint_distribution_as_it_was(name):
     result = measures.joint_test(name)
     assert 0.1 < result.pop("accepted") < 0.9
@@ -44,7 +43,7 @@ def test_the_joint_test_could_fail(name):
     assert max(map(abs, result.values())) > FAR, result
 
 
-@every_distribution
+@one_of_each_kernel
 def test_the_same_seed_gives_the_same_draws(name):
     parameters = graphs.arguments(name, "of units", measures.N_DRAWS)
     first, second, other = (

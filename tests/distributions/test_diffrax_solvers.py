@@ -161,15 +161,11 @@ def test_a_failure_of_our_own_solver_leaves_gradients_of_other_subjects(mode):
     check_gradients("tsit5", MODES[mode]())
 
 
-@pytest.mark.parametrize("mode", slow_except(MODES, "Numba"))
-def test_a_failure_of_an_explicit_solver_leaves_gradients_of_other_subjects(mode):
-    check_gradients(BY_NAME["Tsit5"], MODES[mode]())
-
-
 @SLOW
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failure_of_an_implicit_solver_leaves_gradients_of_other_subjects(mode):
-    check_gradients(BY_NAME["Kvaerno5"], MODES[mode]())
+@pytest.mark.parametrize("solver", BY_NAME)
+def test_a_failure_of_a_solver_leaves_gradients_of_other_subjects(solver, mode):
+    check_gradients(BY_NAME[solver], MODES[mode]())
 
 
 N_CELLS = 30
