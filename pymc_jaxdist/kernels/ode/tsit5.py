@@ -1,7 +1,8 @@
 """Tsitouras' explicit Runge-Kutta method of order 5, for problems that are not stiff."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,14 +85,10 @@ DENSE = (
 STABILITY_LIMIT = 3.0
 
 
-# A tuple of arrays (n,), or one array (stages, n).
-_Slopes = tuple[jax.Array, ...] | jax.Array
-
-
 class _Stages(NamedTuple):
-    """The slopes of all stages, and the states where the last two were computed."""
+    """The slopes of all stages ``(7, n)``, and the states where the last two were computed."""
 
-    slopes: _Slopes
+    slopes: jax.Array
     previous: jax.Array
     last: jax.Array
 
@@ -126,23 +123,21 @@ class Tsit5:
         stages = self._looped_stages if self.stages_in_a_loop else self._stages
         slopes, previous, last = stages(f, t, h, y, slope)
         slope_before, slope = slopes[-2], slopes[-1]
+        error = h * _combined(ERROR, slopes)
         distance = jnp.sum((last - previous) ** 2)
         growth = jnp.sum((slope - slope_before) ** 2)
         rate = jnp.sqrt(growth / jnp.where(distance > 0, distance, jnp.inf))
-        # One array for interpolation, also of slopes apart: fewer operations to compile.
-        dense = jnp.stack(slopes) if isinstance(slopes, tuple) else slopes
-        error = h * _combined(ERROR, dense)
-        return Step(last, slope, error, (dense,), h * rate / STABILITY_LIMIT)
+        return Step(last, slope, error, (slopes,), h * rate / STABILITY_LIMIT)
 
     def _stages(
         self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
     ) -> _Stages:
         slopes, arguments = [slope], []
         for node, row in zip(NODES, MATRIX, strict=True):
-            argument = y + h * _combined(row, tuple(slopes))
+            argument = y + h * sum(a * k for a, k in zip(row, slopes, strict=True))
             arguments.append(computed_once(argument))
             slopes.append(computed_once(f(t + node * h, arguments[-1])))
-        return _Stages(tuple(slopes), *arguments[-2:])
+        return _Stages(jnp.stack(slopes), *arguments[-2:])
 
     def _looped_stages(
         self, f: Field, t: jax.Array, h: jax.Array, y: jax.Array, slope: jax.Array
@@ -166,15 +161,13 @@ class Tsit5:
 
     def interpolate(self, u: jax.Array, h: jax.Array, y: jax.Array, step: Step) -> jax.Array:
         """Return the solution at ``t + u h`` by the method's own polynomial of order 4."""
+        (slopes,) = step.dense
         *coefficients, weights = np.asarray(DENSE, y.dtype)
         for c in reversed(coefficients):  # Horner's rule
             weights = c + u * weights
-        return y + h * _combined(u * weights, step.dense[0])
+        return y + h * _combined(u * weights, slopes)
 
 
-def _combined(weights: Any, slopes: _Slopes) -> jax.Array:
-    """Return the weighted sum of slopes."""
-    if isinstance(slopes, tuple):
-        first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
-        return sum(others, start=first)
-    return jnp.sum(jnp.asarray(weights)[:, None] * slopes, axis=0)
+def _combined(weights: Sequence[float] | jax.Array, slopes: jax.Array) -> jax.Array:
+    """Return the sum ``(n,)`` of slopes ``(7, n)`` with weights ``(7,)``."""
+    return jnp.sum(jnp.asarray(weights, slopes.dtype)[:, None] * slopes, axis=0)
