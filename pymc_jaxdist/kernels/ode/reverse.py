@@ -70,7 +70,7 @@ def pull_back(
                 t, h, y, theta, *others = arguments
                 ends, _ = one_step(problem, method, has_knots, t, h, y, None, theta, *others)
                 before, step = ends
-                return before, step._replace(slope=None)  # the next step computes it again
+                return before, step._replace(slope=None)  # each step computes its own again
 
             return each_subject(of_one)(t, h, y, theta, fixed, first, following)
 

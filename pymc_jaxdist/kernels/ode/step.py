@@ -18,7 +18,8 @@ class Step(NamedTuple):
     y : (n,) array
         The solution at the end of the step.
     slope : (n,) array or None
-        The vector field there, if the method has computed it; else anything of that shape.
+        The vector field there, if the method has computed it; else anything of that shape. None
+        where it was left out because nobody reads it.
     error : (n,) array
         Estimated local error.
     dense : tuple of array
