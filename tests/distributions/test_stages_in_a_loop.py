@@ -14,17 +14,31 @@ def lorenz96(t, y, params):
     return (jnp.roll(y, -1) - jnp.roll(y, 2)) * jnp.roll(y, 1) - y + params["forcing"]
 
 
-def solution(n_states):
-    """Solve for two subjects."""
-    y0 = 4 + np.sin(np.arange(2.0 * n_states)).reshape(2, -1)
-    params, times = {"forcing": np.array([8.0, 6.0])}, np.array([0.2, 0.5])
-    states = pmj.ode_solution(lorenz96, params=params, y0=y0, times=times, solver="tsit5")
+def solution(n_states, n_subjects, sensitivity):
+    y0 = 4 + np.sin(np.arange(n_subjects * float(n_states))).reshape(n_subjects, -1)
+    forcing, times = np.linspace(6.0, 8.0, n_subjects), np.array([0.2, 0.5])
+    states = pmj.ode_solution(
+        lorenz96,
+        params={"forcing": forcing},
+        y0=y0,
+        times=times,
+        solver="tsit5",
+        sensitivity=sensitivity,
+    )
     return states.eval()
 
 
-@pytest.mark.parametrize(("n_states", "enough"), [(3, False), (4, True)])
-def test_larger_systems_have_the_same_solutions(monkeypatch, n_states, enough):
-    """That of a loop is the same method, to rounding."""
+@pytest.mark.parametrize(
+    ("n_states", "n_subjects", "sensitivity", "worth_a_loop"),
+    [
+        (3, 1, "forward", True),
+        (3, 2, "reverse", True),
+        (3, 2, "forward", False),
+        (1, 1, "reverse", False),
+    ],
+)
+def test_the_same_solutions(monkeypatch, n_states, n_subjects, sensitivity, worth_a_loop):
+    """Stages in a loop are the same method, to rounding."""
     looped = []
     stages = Tsit5._looped_stages
 
@@ -36,6 +50,6 @@ def test_larger_systems_have_the_same_solutions(monkeypatch, n_states, enough):
     found = {}
     for recomputes in (False, True):
         monkeypatch.setattr(ode_arguments, "barriers_end_before_fusion", lambda x=recomputes: x)
-        found[recomputes] = solution(n_states)
-        assert bool(looped) == (recomputes and enough)
+        found[recomputes] = solution(n_states, n_subjects, sensitivity)
+        assert bool(looped) == (recomputes and worth_a_loop)
     assert_allclose(found[False], found[True], rtol=1e-12)

@@ -43,10 +43,11 @@ FORWARD_DIRECTIONS = 3
 LARGEST_RECORD, FORWARD_DIRECTIONS_OF_MANY = 4_000_000, 40
 
 
-# From how many states stages go into a loop where XLA repeats what is read more than once. Measured
-# on JAX 0.10 with Lorenz-96 systems in reverse: a call takes as long for 4 states, .50 for 6, .59
-# for 10, .5-.7 for 20 and 60; compiling .43, .39, .67, .65 and .79. For 2 states it takes 1.1.
-STATES_OF_A_LOOP = 4
+# How many states are worth a loop over stages where XLA repeats what is read more than once.
+# Measured on JAX 0.10 with Tsit5, as multiples of stages written out. One subject: a call takes
+# 1.3 for one state, .8 to 1.1 for 2 to 20, compiling .65 to .85. Fifty subjects: a call in reverse
+# takes 1.0 and compiling .7; with forward derivatives 1.6 (2 states) to 4 (4 states), and .85.
+STATES_OF_A_LOOP = 2
 
 
 class Attempt(NamedTuple):
@@ -145,7 +146,7 @@ class Equation:
     times_in_order : bool
         Whether all times are known to be there and to increase, which saves sorting them.
     stages_in_a_loop : bool
-        Whether stages of a larger system's steps go into a loop.
+        Whether the stages of a step may go into a loop.
     """
 
     vector_field: Callable[[Any, Any, Any], Any]
@@ -209,7 +210,7 @@ class Equation:
         t_end = jnp.max(jnp.where(jnp.isnan(times), -jnp.inf, times), axis=-1)
         vain = first_method_is_vain(
             self._problem(layout),
-            self._methods(y0.shape[1]),
+            METHODS[self.solver],
             t0 - self.run_in,
             t_end,
             y0,
@@ -250,10 +251,12 @@ class Equation:
             max_steps=self.max_steps,
         )
 
-    def _methods(self, n_states: int) -> tuple[Any, ...]:
+    def _methods(self, inputs: Inputs) -> tuple[Any, ...]:
         if not isinstance(self.solver, str):
             return (self.solver,)
+        n_subjects, n_states = inputs.y0.shape
         loops = self.stages_in_a_loop and n_states >= STATES_OF_A_LOOP
+        loops &= n_subjects == 1 or self._in_reverse(inputs)
         return tuple(
             replace(method, stages_in_a_loop=loops) if isinstance(method, Tsit5) else method
             for method in METHODS[self.solver]
@@ -263,7 +266,7 @@ class Equation:
         inputs, fixed, layout, _ = prepared
         if isinstance(self.vector_field, LinearODE):
             return solve_linear(_LinearField(self, layout), inputs, fixed)
-        problem, methods = self._problem(layout), self._methods(inputs.y0.shape[1])
+        problem, methods = self._problem(layout), self._methods(inputs)
         if is_diffrax_solver(self.solver):
             return solve_with_diffrax(problem, self.solver, inputs, fixed)
         reverse = self._in_reverse(inputs)
