@@ -4,6 +4,7 @@ Nothing here imports JAX, PyTensor or PyMC: the number of host devices can only 
 JAX is first used, and tests that need several of them must find JAX untouched.
 """
 
+import functools
 import gc
 import os
 import signal
@@ -26,20 +27,28 @@ settings.register_profile("coverage", max_examples=4, derandomize=True, **COMMON
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-# PyTensor compiles hundreds of small functions in C, twice as fast if they are not optimised.
+FASTER_TESTS = {
+    # PyTensor compiles hundreds of small functions in C, twice as fast if they are not optimised.
+    "gcc__cxxflags": "-O0 -g0",
+    # Where each of a million variables was made.
+    "traceback__limit": "0",
+}
 flags = os.environ.get("PYTENSOR_FLAGS", "")
-if "gcc__cxxflags" not in flags:
-    os.environ["PYTENSOR_FLAGS"] = f"{flags},gcc__cxxflags=-O0 -g0".removeprefix(",")
+added = [f"{name}={value}" for name, value in FASTER_TESTS.items() if name not in flags]
+os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [flags, *added]))
 
 
 def pytest_collection_finish(session):
-    """Look for garbage more rarely, and not among what was imported.
-
-    Else a tenth of the time goes into it: PyMC and JAX are a million objects.
-    """
+    """Spare two things that would take a tenth of the time each."""
+    # Garbage is looked for more rarely, and not among what was imported, a million objects.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+    # A sum asks the file system where its C code is each time that PyTensor makes one.
+    of_c_code = sys.modules.get("pytensor.link.c.op")
+    if of_c_code is not None:
+        find = of_c_code.ExternalCOp.get_path.__func__
+        of_c_code.ExternalCOp.get_path = classmethod(functools.cache(find))
 
 
 @pytest.fixture(autouse=True, scope="module")

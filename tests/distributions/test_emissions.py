@@ -243,7 +243,6 @@ OF_MODEL_VARIABLES = {
     slow_except(
         OF_MODEL_VARIABLES,
         "Normal",
-        "Truncated",
         "Mixture of two families",
         "MvNormal",
         "a CustomDist",

@@ -116,6 +116,7 @@ def test_solvers_agree(sensitivity, solver):
         assert_allclose(mine(point), theirs(point), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_diffrax_solver():
     model = unknown_start("reverse", diffrax.Dopri5())
     point = model.initial_point()
@@ -453,6 +454,7 @@ def oscillation(n_periods):
     return model
 
 
+@pytest.mark.slow
 def test_check_ode_tells_whether_chains_may_stay_in_different_modes():
     """A likelihood of a frequency has one mode for each number of periods that fits the data."""
     advice = "\n".join(pmj.check_ode(oscillation(8.0), draws=20, random_seed=1).advice)

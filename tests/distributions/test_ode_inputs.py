@@ -230,6 +230,7 @@ def test_masked_times_are_missing():
     assert found[1] == 0.0
 
 
+@pytest.mark.slow
 def test_steps_of_fixed_size_are_checked_against_smaller_ones():
     report = checked(pmj.RK4(1.0))
     assert report.value_error > 1.0

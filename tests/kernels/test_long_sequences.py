@@ -10,6 +10,7 @@ import pytest
 from pymc_jaxdist.kernels import marginal_log_likelihood, smoothed_probs, stationary_distribution
 from tests.kernels.comparisons import TOLERANCE, assert_close, value, value_and_gradient
 from tests.reference import hidden_markov as reference
+from tests.slow_cases import slow_except
 from tests.strategies import Case, build_problem
 
 STEPS = 100_000
@@ -31,7 +32,7 @@ def long_problem(states):
     return arguments, reference.scaled_gradient(*(x.astype(float) for x in arguments))
 
 
-@pytest.mark.parametrize("states", [2, 10])
+@pytest.mark.parametrize("states", slow_except([2, 10], 2))
 def test_float64_over_100_000_steps(states):
     arguments, (log_lik, gradient) = long_problem(states)
     arguments = [x.astype(float) for x in arguments]
@@ -43,7 +44,7 @@ def test_float64_over_100_000_steps(states):
         assert_close(a, e, 1e-9)
 
 
-@pytest.mark.parametrize("states", [2, 10])
+@pytest.mark.parametrize("states", slow_except([2, 10], 10))
 def test_float32_over_100_000_steps(states):
     arguments, (log_lik, gradient) = long_problem(states)
     weights = np.ones((), np.float32)

@@ -49,6 +49,7 @@ def check(report, model):
     assert "subject" in text or len(report.by_subject) == 1
 
 
+@pytest.mark.slow
 def test_pymc_in_this_process(model):
     pmj.impossible_evaluations(reset=True)
     with interpreted(), model:

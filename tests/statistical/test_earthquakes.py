@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from pymc_jaxdist import MarginalHMM
 from pymc_jaxdist.datasets import load_earthquakes
+from tests.slow_cases import slow_except
 
 QUAKES = load_earthquakes()
 # With four states about one start in four climbs to the highest maximum.
@@ -77,7 +78,7 @@ def stationary(transitions):
     return vector / vector.sum()
 
 
-@pytest.mark.parametrize("n_states", [1, 2, 3, 4])
+@pytest.mark.parametrize("n_states", slow_except([1, 2, 3, 4], 1, 2, 3))
 def test_maximised_log_likelihood(maximum, n_states):
     minus_log_lik, _, _ = maximum(n_states)
     published = QUAKES.published["minus_log_lik"][str(n_states)]
@@ -93,7 +94,7 @@ def test_rates_and_stationary_distribution(maximum, n_states):
     assert_allclose(probs, published["stationary"], atol=1.5e-4)
 
 
-@pytest.mark.parametrize("n_states", [2, 3, 4])
+@pytest.mark.parametrize("n_states", slow_except([2, 3, 4], 2, 3))
 def test_information_criteria(maximum, n_states):
     minus_log_lik, _, _ = maximum(n_states)
     n_parameters = n_states**2  # rates, and a transition matrix whose rows sum to one

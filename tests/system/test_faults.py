@@ -95,6 +95,7 @@ def sample_where_the_solver_fails():
     return share, pmj.impossible_evaluations(), idata["posterior"]["rate"].values
 
 
+@pytest.mark.slow
 def test_sampling_finishes_where_the_solver_fails_and_failures_are_counted():
     share, failures, draws = sample_where_the_solver_fails()
     assert share == pytest.approx(0.3, abs=0.1)

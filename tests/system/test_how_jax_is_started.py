@@ -33,6 +33,7 @@ def started(flags="", before="", **environment):
     return int(devices), (int(before), int(after)), flags
 
 
+@pytest.mark.slow
 def test_several_devices_and_loops_in_one_piece():
     devices, _, flags = started()
     assert devices >= 4
@@ -40,6 +41,7 @@ def test_several_devices_and_loops_in_one_piece():
     assert ("xla_cpu_small_while_loop_byte_threshold=1048576" in flags) != by_itself
 
 
+@pytest.mark.slow
 def test_what_is_set_already_stays():
     given = (
         "--xla_force_host_platform_device_count=2 "
@@ -62,6 +64,7 @@ def test_memory_of_a_call_is_there_for_the_next():
     assert after < before / 3  # the first of five times needs pages
 
 
+@pytest.mark.slow
 @linux
 def test_what_the_environment_says_of_memory_stays():
     before, after = started(MALLOC_MMAP_THRESHOLD_="100000")[1]

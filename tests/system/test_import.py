@@ -17,6 +17,7 @@ print(heavy, jax.config.jax_enable_x64)
 """
 
 
+@pytest.mark.slow
 def test_costs_little_and_starts_no_backend():
     costs = [import_cost() for _ in range(2)]
     assert min(cost.seconds for cost in costs) < 0.5

@@ -81,6 +81,7 @@ def same_bits(first, second):
     return first.tobytes() == second.tobytes()
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_function_for_each_thread(function, points):
     serial = np.array([np.concatenate([np.ravel(x) for x in function(p)]) for p in points])
     assert np.isfinite(serial).all()

@@ -14,6 +14,7 @@ from pymc_jaxdist.kernels.ode.rodas5p import Rodas5P
 from pymc_jaxdist.kernels.ode.runge_kutta4 import RK4
 from pymc_jaxdist.kernels.ode.solve import solve
 from pymc_jaxdist.kernels.ode.tsit5 import Tsit5
+from tests.slow_cases import slow_except
 
 METHODS = {"tsit5": Tsit5(), "rodas5p": Rodas5P(), "rk4": RK4(0.02)}
 
@@ -55,7 +56,10 @@ def compiled(method, reverse):
     return solution
 
 
-@pytest.mark.parametrize(("name", "n_doses"), [*((name, 4) for name in METHODS), ("tsit5", 0)])
+@pytest.mark.parametrize(
+    ("name", "n_doses"),
+    [("tsit5", 4), ("rk4", 4), ("tsit5", 0), pytest.param("rodas5p", 4, marks=pytest.mark.slow)],
+)
 def test_doses_and_their_derivatives_by_everything(name, n_doses):
     """The start, the rate, the times of the start, of the observations and of the doses."""
     solution = compiled(METHODS[name], reverse=False)
@@ -141,7 +145,7 @@ def turns(**changes):
     return Inputs(**{name: jnp.asarray(x) for name, x in {**given, **changes}.items()})
 
 
-@pytest.mark.parametrize("name", ["tsit5", "rk4"])
+@pytest.mark.parametrize("name", slow_except(["tsit5", "rk4"], "rk4"))
 def test_as_many_steps_as_it_takes_are_enough(name):
     """Tried ones count as well, where there is a limit; only accepted ones are recorded."""
     method, equation = METHODS[name], Problem(oscillation)

@@ -269,11 +269,13 @@ def check_forward_derivatives(system, solver):
         assert_allclose(mine[~later], exact[~later], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @given(linear_systems([5], all_modes=True))
 def test_forward_derivatives_of_an_explicit_method(system):
     check_forward_derivatives(system, EXPLICIT)
 
 
+@pytest.mark.slow
 @given(linear_systems([5], stiff=True, all_modes=True))
 def test_forward_derivatives_of_a_stiff_method(system):
     check_forward_derivatives(system, STIFF)
@@ -295,11 +297,13 @@ def check_reverse_derivatives(system, solver):
         assert_allclose(mine, np.tensordot(weights, exact, 2), rtol=0, atol=allowed)
 
 
+@pytest.mark.slow
 @given(linear_systems([3], all_modes=True))
 def test_reverse_derivatives_of_an_explicit_method(system):
     check_reverse_derivatives(system, EXPLICIT)
 
 
+@pytest.mark.slow
 @given(linear_systems([4], stiff=True, all_modes=True))
 def test_reverse_derivatives_of_a_stiff_method(system):
     check_reverse_derivatives(system, STIFF)

@@ -17,6 +17,7 @@ from pymc_jaxdist.kernels.ode.problem import Inputs, Problem, Status
 from pymc_jaxdist.kernels.ode.step import Step
 from pymc_jaxdist.kernels.ode.step_size import error_norm, first_step_size, step_size_factor
 from pymc_jaxdist.kernels.ode.stiff_at_start import stiffness_at_start
+from tests.slow_cases import slow_except
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def alone(method, y, theta, t, times, knots):
         return (states, status, len(steps), rejected, stiffest), steps
 
 
-@pytest.mark.parametrize("name", SOLVES)
+@pytest.mark.parametrize("name", slow_except(SOLVES, "sizes that follow from errors"))
 def test_subjects_side_by_side_take_the_steps_of_each_alone(name):
     """Until they give up, where stability limits them."""
     method, inputs = SOLVES[name]

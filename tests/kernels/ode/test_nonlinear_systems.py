@@ -151,6 +151,7 @@ def test_a_relaxation_oscillator(asked):
     check(asked, "auto", "LSODA")
 
 
+@pytest.mark.slow
 @dear
 @given(
     asked(

@@ -27,9 +27,9 @@ RUNS = [
     ("driven", STIFF, True),
     ("oral dose", AUTO, False),
     ("oral dose", (RK4(0.02),), True),
-    ("six states", STIFF, False),
 ]
 SLOW_RUNS = [
+    ("six states", STIFF, False),
     ("robertson", AUTO, True),
     ("robertson", STIFF, False),
     ("ten states", STIFF, True),
@@ -104,6 +104,7 @@ def test_an_explicit_method_gives_way_to_a_stiff_one():
     assert_allclose(both.states, stiff.states, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_what_is_plainly_stiff():
     """It is left to the stiff method at once: decay that needs more than 500 explicit steps."""
     rates = np.array([400.0, 600.0, 1e9, 0.0, -1e9, np.nan])
@@ -127,7 +128,9 @@ def test_what_is_plainly_stiff():
     assert (both.stiffness[1:3] > 1.0).all()
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize(
+    "reverse", [pytest.param(False, marks=pytest.mark.slow), True], ids=["forward", "reverse"]
+)
 def test_subjects_side_by_side_and_batches_equal_subjects_alone(reverse):
     case = CASES["oral dose"]
     rng = np.random.default_rng(3)
