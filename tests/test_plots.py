@@ -210,6 +210,7 @@ def test_numbers_that_do_not_fit_together_are_refused(series, probs, change, mes
         plot_state_probabilities(**{"observed": series, "probs": probs, **change})
 
 
+@pytest.mark.slow
 def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
     # ArviZ 0.23, which PyMC 5 imports, imports pyplot itself: only what we add counts.
     script = (

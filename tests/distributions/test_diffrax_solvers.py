@@ -155,7 +155,7 @@ def check_gradients(solver, mode):
     assert_allclose(by_common, by_exponent @ RATES, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", slow_except(MODES, "JAX"))
 def test_a_failure_of_our_own_solver_leaves_gradients_of_other_subjects(mode):
     """The same subjects, for comparison."""
     check_gradients("tsit5", MODES[mode]())

@@ -56,6 +56,7 @@ def test_moments_of_vector_emissions():
     assert_allclose(draws.mean(axis=0), occupancy @ mu, atol=0.5)
 
 
+@pytest.mark.slow
 def test_mean_log_density_of_draws_is_highest_at_the_truth():
     draws = pm.draw(
         pmj.MarginalHMM.dist(pm.Normal.dist([0.0, 3.0], 1.0), MATRIX, START, shape=(400, 20)),

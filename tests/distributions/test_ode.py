@@ -107,7 +107,11 @@ def test_unknown_initial_state_and_time_and_a_proportional_scale():
 
 
 @pytest.mark.parametrize(
-    ("sensitivity", "solver"), [("reverse", "stiff"), ("forward", pmj.RK4(step_size=0.01))]
+    ("sensitivity", "solver"),
+    [
+        pytest.param("reverse", "stiff", marks=pytest.mark.slow),
+        ("forward", pmj.RK4(step_size=0.01)),
+    ],
 )
 def test_solvers_agree(sensitivity, solver):
     model, reference = unknown_start(sensitivity, solver), unknown_start("forward", "tsit5")
@@ -381,6 +385,7 @@ def test_check_ode_names_the_reasons():
     assert "failed" in str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("atol", "told"), [(None, True), (1e-12, False)])
 def test_check_ode_tells_what_the_accuracy_of_small_states_costs(atol, told):
     with pm.Model() as model:

@@ -211,6 +211,7 @@ def test_cubic_input_is_the_spline_of_scipy():
     assert_allclose(gradient, [integrals(e).sum() for e in np.eye(6)], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_minibatch_of_subjects():
     """Twelve subjects, of whom four at a time are solved; ADVI runs on them."""
     rng = np.random.default_rng(0)

@@ -53,6 +53,7 @@ def pairs_of_paths(sizes, start, matrices, coupled, ll):
     return joint, log_joint
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.sampled_from([(2, 2), (2, 3), (2, 2, 2)]),

@@ -16,6 +16,7 @@ from pytensor.graph.replace import vectorize_graph
 from pymc_jaxdist.errors import FunctionError
 from pymc_jaxdist.ops import JaxFunction, jax_function
 from tests.ops.counting_kernel import count, counts
+from tests.slow_cases import slow_except
 
 RATE, START = 0.7, np.array([2.0, 0.5])
 TIMES = np.linspace(0.5, 3, 4)
@@ -62,6 +63,7 @@ def test_value_and_gradient_are_one_call_with_one_forward_pass(mode):
     assert_allclose(gradient, -(START**3 - 1) * 3 * START**2)
 
 
+@pytest.mark.parametrize("mode", slow_except(("C", "Numba", "JAX"), "C", "JAX"), indirect=True)
 def test_higher_and_forward_derivatives(mode):
     x, v = pt.dvector("x"), pt.dvector("v")
     y = power(x, pt.constant(4))["power"]

@@ -400,6 +400,7 @@ def test_data_can_be_replaced_by_longer_ones(python_calls):
             assert not python_calls
 
 
+@pytest.mark.slow
 def test_a_model_that_numba_cannot_do_alone_uses_the_kernel(python_calls):
     """An emission written in JAX is the kernel's own."""
     mu, matrix = pt.tensor("mu", shape=(2,)), pt.tensor("matrix", shape=(2, 2))

@@ -23,6 +23,7 @@ from pymc_jaxdist.ops import JaxFunction, jax_function
 from pymc_jaxdist.ops.jax_op import _compiled
 from tests.distributions.compiled import FAST
 from tests.ops.counting_kernel import count, counts
+from tests.slow_cases import slow_except
 
 TIMES = np.linspace(0.1, 1.0, 5)
 OBSERVED = np.array([0.9, 0.7, 0.8, 0.4, 0.5])
@@ -167,6 +168,7 @@ def test_one_gradient_computes_no_other(mode):
     assert_allclose(function(3.0, 2.0), 4.0)
 
 
+@pytest.mark.parametrize("mode", slow_except(("C", "Numba", "JAX"), "C", "JAX"), indirect=True)
 def test_second_derivatives(regression, mode):
     inputs, logp = regression
     point = pt.dvector("point")

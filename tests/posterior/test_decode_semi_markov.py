@@ -85,6 +85,7 @@ def test_viterbi_paths_are_the_best_of_all_segmentations(model, idata):
     assert (paths.values[0, :, 1, 3] == -1).all()
 
 
+@pytest.mark.slow
 def test_sampled_paths_average_to_the_smoothed_probabilities(model, idata):
     one = idata["posterior"].isel(draw=[0] * 2000).assign_coords(draw=np.arange(2000))
     paths = pmj.decode_states({"posterior": one}, "y", "sampled", model=model, random_seed=1)
@@ -116,6 +117,7 @@ def test_filtered_probabilities_are_those_of_shorter_sequences(model, idata):
                 before = total
 
 
+@pytest.mark.slow
 def test_forecasts_know_how_long_the_last_stay_has_been(model, idata):
     one = idata["posterior"].isel(draw=[0] * 2000).assign_coords(draw=np.arange(2000))
     future = pmj.forecast({"posterior": one}, "y", 2, model=model, random_seed=1)

@@ -125,6 +125,7 @@ def test_observations_that_are_impossible_although_the_equation_is_solved():
     assert sorted(float(f.y0[0]) for f in report.failures) == [3.0, 5.0, 7.0]
 
 
+@pytest.mark.slow
 def test_no_more_than_fifty_are_remembered(model):
     pmj.impossible_evaluations(reset=True)
     function = model.compile_logp()

@@ -58,6 +58,7 @@ def test_forecast_paths_are_coherent():
     assert_allclose(draws, 9.0 * states, atol=0.01)
 
 
+@pytest.mark.slow
 def test_forecasts_with_covariates_of_the_future():
     x = np.array([0.0, 1.0, 2.0])
     with pm.Model() as model:

@@ -72,6 +72,7 @@ def test_missing_values_are_jointly_normal(order, missing):
     assert (without_noise[:, seen] == y[seen]).all()
 
 
+@pytest.mark.slow
 def test_imputations_are_those_of_every_path_in_its_turn():
     complete = pmj.impute(draws_of(MU, 4000), "y", model=model_of(Y), random_seed=1).values[0]
     seen = ~np.isnan(Y)

@@ -71,6 +71,7 @@ def test_states_that_differ_in_scale_alone_are_found():
     assert_allclose(np.sort(start["sigma"]), scales, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_clusters_that_cannot_follow_one_another_give_way_to_states_that_can():
     """States 0, 1 and 2 follow one another in this order; the data skip one of them."""
     rng = np.random.default_rng(3)
@@ -160,6 +161,7 @@ def _transformed(model, start):
     return make(0)
 
 
+@pytest.mark.slow
 def test_a_semi_markov_model_starts_from_stays_as_long_as_those_in_the_data():
     rng = np.random.default_rng(2)
     further, levels = np.array([4.0, 12.0]), np.array([0.0, 5.0])

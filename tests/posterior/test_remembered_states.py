@@ -89,6 +89,7 @@ def test_the_best_path_of_order_two_is_the_best_of_all(order_two):
     assert_allclose(found.coords["log_prob"].values[0, 0], log_prob, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_forecasts_of_order_two_go_on_from_pairs(order_two):
     ll = np.vstack([stats.norm.logpdf(Y[:, None], MU, SIGMA), np.zeros((2, 2))])
     _, expected = total_and_occupancies(

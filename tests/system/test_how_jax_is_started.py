@@ -58,6 +58,7 @@ def test_a_jax_that_runs_is_left_alone():
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="about the GNU C library")
 
 
+@pytest.mark.slow
 @linux
 def test_memory_of_a_call_is_there_for_the_next():
     before, after = started()[1]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.system.import_cost import import_cost
 
+pytestmark = pytest.mark.slow
+
 LATER = """
 import sys
 import pymc_jaxdist
@@ -17,7 +19,6 @@ print(heavy, jax.config.jax_enable_x64)
 """
 
 
-@pytest.mark.slow
 def test_costs_little_and_starts_no_backend():
     costs = [import_cost() for _ in range(2)]
     assert min(cost.seconds for cost in costs) < 0.5
@@ -39,7 +40,7 @@ def test_what_a_model_needs_is_imported_with_the_first_model():
     assert double.strip() == "True"
 
 
-@pytest.mark.parametrize("chosen", ["False", pytest.param("True", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("chosen", ["False", "True"])
 def test_the_precision_chosen_after_the_import_stays(chosen):
     code = f"""
 import jax, pymc as pm, pymc_jaxdist as pmj

@@ -197,6 +197,7 @@ def test_each_subject_is_solved_by_the_first_method_that_can(reverse):
     assert_exact(found, gradient, SUBJECTS, FIXED)
 
 
+@pytest.mark.slow
 def test_steps_that_suffice_where_no_method_follows_are_too_many_where_one_does():
     last = solve(LIMITED, [MANY_STEPS], GENTLE, FIXED[:2], False)
     assert last.status.tolist() == [Status.SUCCESS] * 2

@@ -91,7 +91,14 @@ def gradient(function, inputs):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_doses"), [*((name, 4) for name in METHODS), ("tsit5", 1), ("tsit5", 0)]
+    ("name", "n_doses"),
+    [
+        ("tsit5", 4),
+        ("rk4", 4),
+        ("tsit5", 1),
+        ("tsit5", 0),
+        pytest.param("rodas5p", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_doses_in_reverse(name, n_doses):
     inputs = DOSES._replace(knots=DOSES.knots[:, 2 : 2 + n_doses] if n_doses < 4 else DOSES.knots)

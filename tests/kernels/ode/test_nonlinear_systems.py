@@ -128,6 +128,7 @@ def test_predators_and_their_prey(asked):
     check(asked, "tsit5")
 
 
+@pytest.mark.slow
 @given(asked(infection, [(0.5, 1), (1e-4, 0.1), (1e-3, 0.1)], [(0.5, 3.0), (0.1, 1.0)], 20.0))
 def test_an_epidemic(asked):
     check(asked, "tsit5")

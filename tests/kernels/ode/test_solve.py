@@ -128,9 +128,8 @@ def test_what_is_plainly_stiff():
     assert (both.stiffness[1:3] > 1.0).all()
 
 
-@pytest.mark.parametrize(
-    "reverse", [pytest.param(False, marks=pytest.mark.slow), True], ids=["forward", "reverse"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_subjects_side_by_side_and_batches_equal_subjects_alone(reverse):
     case = CASES["oral dose"]
     rng = np.random.default_rng(3)
