@@ -21,7 +21,7 @@ from pymc_jaxdist.ops.kernel_calls import (
     with_count,
     with_gradients,
 )
-from pymc_jaxdist.ops.packed_call import packed_call
+from pymc_jaxdist.ops.packed_call import Attend, packed_call
 
 __all__ = ["CallInAttempts", "TwoAttempts", "is_in_two_attempts"]
 
@@ -76,6 +76,8 @@ class CallInAttempts:
         Inputs that stay on the device, by their positions.
     in_one_piece : bool or None
         As in `PackedCall`.
+    note_impossible : callable
+        What `PackedCall.bind` calls where units are impossible.
     """
 
     def __init__(
@@ -87,15 +89,14 @@ class CallInAttempts:
         dtypes: tuple[Any, ...],
         on_device: Mapping[int, jax.Array],
         in_one_piece: bool | None,
+        note_impossible: Attend,
     ) -> None:
         stay = tuple(on_device)
 
-        def without_result(function: Callable[..., Any], *how: Any) -> _Call:
-            return packed_call(function, shapes, dtypes, stay, *how).bind(on_device)
-
         def first() -> _Call:
             function = _first_attempt(kernel, differentiable, wrt)
-            return without_result(function, in_one_piece, LEVEL_OF_FIRST_ATTEMPT)
+            how = (in_one_piece, LEVEL_OF_FIRST_ATTEMPT, 2)
+            return packed_call(function, shapes, dtypes, stay, *how).bind(on_device, self._attend)
 
         def second(value: np.ndarray) -> _Call:
             # The result of the first attempt comes before the other inputs.
@@ -105,37 +106,48 @@ class CallInAttempts:
                 (value.dtype, *dtypes),
                 tuple(i + 1 for i in stay),
                 in_one_piece,
-            ).bind({i + 1: x for i, x in on_device.items()})
+                n_counts=1,
+            ).bind({i + 1: x for i, x in on_device.items()}, self._note_impossible_of_second)
 
-        self._foresee = without_result(_foreseen(kernel), True, LEVEL_OF_FORESEEING)
+        how = (True, LEVEL_OF_FORESEEING)
+        self._foresee = packed_call(_foreseen(kernel), shapes, dtypes, stay, *how).bind(on_device)
+        self._note_impossible = note_impossible
         self._compile_first = first
         self._compile_second = second
         self._first: _Call | None = None
         self._second: _Call | None = None
 
-    def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """Return the log-densities, their gradients, and how many units are impossible.
-
-        As NumPy arrays that nobody else holds.
-        """
+    def evaluate(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Return the log-densities and their gradients, as NumPy arrays that nobody else holds."""
         if self._first is None:
             (foreseen,) = self._foresee(inputs)
             if foreseen.size and np.isnan(foreseen).all():
                 return self._try_again(foreseen, inputs)
             self._first = self._compile_first()
-        results = self._first(inputs)
-        if not results.pop():
-            return results
-        value, *gradients, _ = results
-        value, *more, impossible = self._try_again(value, inputs)
+        return self._first(inputs)
+
+    def _attend(
+        self, inputs: Sequence[Any], results: list[np.ndarray], counts: tuple[float, ...]
+    ) -> list[np.ndarray]:
+        """Try again for units that are left, or note that some are impossible."""
+        impossible, left = counts
+        if not left:
+            return self._note_impossible(inputs, results, (impossible,))
+        value, *gradients = results
+        value, *more = self._try_again(value, inputs)
         for gradient, rest in zip(gradients, more, strict=True):
             np.add(gradient, rest, out=gradient)
-        return [value, *gradients, impossible]
+        return [value, *gradients]
 
     def _try_again(self, value: np.ndarray, inputs: Sequence[Any]) -> list[np.ndarray]:
         if self._second is None:
             self._second = self._compile_second(value)
         return self._second([value, *inputs])
+
+    def _note_impossible_of_second(
+        self, inputs: Sequence[Any], results: list[np.ndarray], counts: tuple[float, ...]
+    ) -> list[np.ndarray]:
+        return self._note_impossible(inputs[1:], results, counts)
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

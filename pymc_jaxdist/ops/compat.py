@@ -25,6 +25,7 @@ __all__ = [
     "dfs_rewriter",
     "flags_of_small_loops",
     "numba_object_mode",
+    "reductions_are_costly",
 ]
 
 
@@ -99,8 +100,8 @@ class ForwardModeOp(VersionedOp):
         return [disconnected_type() if x is None else x for x in results]
 
 
-def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
-    """Let Numba call ``op.perform``, without the warning that object mode is slow.
+def numba_object_mode(op: Any, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+    """Let Numba call ``op.evaluation``, without the warning that object mode is slow.
 
     The time goes into the compiled JAX kernel, so the warning would mislead. Constant inputs
     (observed data) stay outside Numba, which would copy them at every call.
@@ -123,8 +124,9 @@ def numba_object_mode(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
 class _OfSomeInputs:
     """What is performed by an Op, as a function of some of its inputs; the rest is constant."""
 
-    def __init__(self, op: Op, node: Apply, moving: Sequence[int]) -> None:
+    def __init__(self, op: Any, node: Apply, moving: Sequence[int]) -> None:
         self._op = op
+        self._evaluate: Callable[[Sequence[Any]], Sequence[Any]] | None = None
         self._moving = moving
         self._inputs = [x.data if isinstance(x, Constant) else None for x in node.inputs]
 
@@ -133,7 +135,10 @@ class _OfSomeInputs:
         full = list(self._inputs)
         for position, value in zip(self._moving, inputs, strict=True):
             full[position] = value
-        self._op.perform(node, full, output_storage)
+        if self._evaluate is None:
+            self._evaluate = self._op.evaluation(node, full)
+        for storage, result in zip(output_storage, self._evaluate(full), strict=True):
+            storage[0] = result
 
     def __str__(self) -> str:
         return str(self._op)
@@ -187,3 +192,12 @@ def barriers_end_before_fusion() -> bool:
     Then nothing but a loop keeps it from computing an expression in each place that reads it.
     """
     return jax.__version_info__ < (0, 12)
+
+
+def reductions_are_costly() -> bool:
+    """Tell whether sums of a few numbers are better written out for XLA.
+
+    Each reduction costs half a microsecond at every call of a program. Older versions put what is
+    written out into every place that reads it: a step of 20 states then takes a third longer.
+    """
+    return jax.__version_info__ >= (0, 12) and jax.default_backend() == "cpu"

@@ -145,13 +145,13 @@ def value_and_gradients(
 
 
 def with_count(value: jax.Array, *more: jax.Array) -> tuple[jax.Array, ...]:
-    """Return the same and, last, how many of the log-densities are ``-inf``, as a vector of one."""
+    """Return the same and, last, how many of the log-densities are ``-inf``."""
     return value, *more, how_many(jnp.isneginf(value))
 
 
 def how_many(flags: jax.Array) -> jax.Array:
-    """Count flags, as a vector of one number: of the shapes, it costs least to unpack."""
-    return jnp.sum(flags, dtype=float)[None]
+    """Count flags, as a floating number."""
+    return jnp.sum(flags, dtype=float)
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

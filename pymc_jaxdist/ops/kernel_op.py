@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -61,7 +61,7 @@ class KernelOp(VersionedOp):
 
     def call_kernel(self, node: Apply, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Return what the compiled kernel gives for a node, as arrays that nobody else holds."""
-        return _node_call(self, node)(inputs)
+        return _node_call(self, node).evaluate(inputs)
 
     def evaluation(
         self, node: Apply, inputs: Sequence[Any]
@@ -70,7 +70,7 @@ class KernelOp(VersionedOp):
 
         Outputs are fresh writable arrays.
         """
-        return _node_call(self, node)
+        return _node_call(self, node).evaluate
 
     def perform(
         self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]
@@ -90,21 +90,17 @@ class KernelOp(VersionedOp):
     ) -> Any:
         """Return what PyTensor's C backend calls: `perform`, which looks for its kernel once."""
         thunk = super().make_py_thunk(node, storage_map, compute_map, no_recycling, debug)
-        inputs, outputs = thunk.inputs, thunk.outputs
         computed = [] if compute_map is None else [compute_map[x] for x in node.outputs]
-        evaluate: Callable[[Sequence[Any]], list[np.ndarray]] | None = None
 
-        def perform() -> None:
-            nonlocal evaluate
-            values = [storage[0] for storage in inputs]
-            if evaluate is None:
-                evaluate = self.evaluation(node, values)
-            results = evaluate(values)
-            for storage, result in zip(outputs, results):  # noqa: B905 - checking costs time
-                storage[0] = result
-            for flag in computed:
-                flag[0] = True
+        def first_evaluation(values: list[Any]) -> list[np.ndarray]:
+            evaluate = names["evaluate"] = self.evaluation(node, values)
+            return evaluate(values)
 
+        storages = {"i": thunk.inputs, "o": thunk.outputs, "c": computed}
+        names = {f"{k}{n}": x for k, group in storages.items() for n, x in enumerate(group)}
+        names["evaluate"] = first_evaluation
+        exec(_source_of_perform(*map(len, storages.values())), names)
+        perform = names.pop("perform")
         vars(perform).update(vars(thunk))
         return perform
 
@@ -114,6 +110,16 @@ class KernelOp(VersionedOp):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}{{{self.kernel}}}"
+
+
+@cache
+def _source_of_perform(n_inputs: int, n_outputs: int, n_computed: int) -> str:
+    """Return what takes inputs from where they are stored, and stores outputs, without loops."""
+    inputs = ", ".join(f"i{n}[0]" for n in range(n_inputs))
+    outputs = "".join(f"o{n}[0], " for n in range(n_outputs))
+    computed = "".join(f"c{n}[0] = " for n in range(n_computed))
+    lines = ["def perform():", f"{outputs}= evaluate([{inputs}])"]
+    return "\n    ".join([*lines, f"{computed}True"])
 
 
 class _NodeCall:
@@ -134,18 +140,23 @@ class _NodeCall:
         ]
         self._calls: dict[tuple[Any, ...], Callable[[Sequence[Any]], list[np.ndarray]]] = {}
 
-    def __call__(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+    def evaluate(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Return what the kernel gives, as arrays that nobody else holds."""
         refuse_hanging_fork()
-        key = tuple([inputs[i].shape for i in self._of_varying_shape])
-        with double_precision():
-            try:
-                call = self._calls.get(key)
-                if call is None:
-                    with paused_garbage_collection():  # JAX compiles when a function is called.
-                        return self._compile(key, inputs)(inputs)
+        varying = self._of_varying_shape
+        key = tuple([inputs[i].shape for i in varying]) if varying else ()
+        call = self._calls.get(key)
+        try:
+            # Asked here, not by a function: this costs as much as all that is around it.
+            if call is not None and jax.config.jax_enable_x64:  # type: ignore[attr-defined]
                 return call(inputs)
-            except (TypeError, ValueError) as error:
-                raise self._refused(inputs, error) from error
+            with double_precision():
+                if call is not None:
+                    return call(inputs)
+                with paused_garbage_collection():  # JAX compiles when a function is called.
+                    return self._compile(key, inputs)(inputs)
+        except (TypeError, ValueError) as error:
+            raise self._refused(inputs, error) from error
 
     def _compile(
         self, key: tuple[Any, ...], inputs: Sequence[Any]

@@ -85,23 +85,20 @@ class LogDensity(KernelOp):
         dtypes: tuple[Any, ...],
         on_device: Mapping[int, jax.Array],
     ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
-        kernel = (self.kernel, self.differentiable, self.wrt)
-        evaluate: Callable[[Sequence[Any]], list[np.ndarray]]
-        if is_in_two_attempts(self.kernel):
-            evaluate = CallInAttempts(*kernel, shapes, dtypes, on_device, self.in_one_piece)
-        else:
-            function = kernel_calls.value_gradients_and_count(*kernel)
-            stay = tuple(on_device)
-            packed = packed_call(function, shapes, dtypes, stay, self.in_one_piece)
-            evaluate = packed.bind(on_device)
+        kernel, how = (self.kernel, self.differentiable, self.wrt), self.in_one_piece
 
-        def call(inputs: Sequence[Any]) -> list[np.ndarray]:
-            results = evaluate(inputs)
-            if results.pop():
-                count_impossible_evaluation(self.kernel, inputs)
+        def note_impossible(
+            inputs: Sequence[Any], results: list[np.ndarray], _: tuple[float, ...]
+        ) -> list[np.ndarray]:
+            count_impossible_evaluation(self.kernel, inputs)
             return results
 
-        return call
+        if is_in_two_attempts(self.kernel):
+            call = CallInAttempts(*kernel, shapes, dtypes, on_device, how, note_impossible)
+            return call.evaluate
+        function = kernel_calls.value_gradients_and_count(*kernel)
+        packed = packed_call(function, shapes, dtypes, tuple(on_device), how, n_counts=1)
+        return packed.bind(on_device, note_impossible)
 
     def evaluation(
         self, node: Apply, inputs: Sequence[Any]

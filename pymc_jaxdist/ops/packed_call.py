@@ -4,15 +4,18 @@ Each array that enters or leaves a compiled function costs some two microseconds
 of a model are many and small. They travel in one array, which is cut up inside.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
-from pymc_jaxdist.ops.compat import compiler_options
+from pymc_jaxdist.kernels.short_reductions import with_short_reductions_written_out
+from pymc_jaxdist.ops.compat import compiler_options, reductions_are_costly
 from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
 
 __all__ = ["PackedCall", "packed_call"]
@@ -20,6 +23,9 @@ __all__ = ["PackedCall", "packed_call"]
 # Copying more numbers than these takes longer than handing the array over by itself. What stays on
 # the device is handed over at less cost: half a microsecond, and one for a copy in front of a loop.
 LARGEST_PACKED, LARGEST_PACKED_THAT_STAYS = 4096, 512
+
+
+Attend = Callable[[Sequence[Any], list[np.ndarray], tuple[float, ...]], list[np.ndarray]]
 
 
 class _Piece(NamedTuple):
@@ -58,14 +64,19 @@ class PackedCall:
         equations have, and no matrix products outside them, for which XLA has faster code.
     optimization_level : int
         As in `compiler_options`.
+    n_counts : int
+        How many of the results, the last ones, are single numbers that are usually zero.
 
     Examples
     --------
     >>> inputs = [np.array(2.0), np.array([3.0, 4.0])]
     >>> structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
-    >>> call = PackedCall(jax.jit(lambda x, y: (x + y, x * y)), structs, (), True, 3)
+    >>> function = jax.jit(lambda x, y: (x + y, x * y, jnp.sum(y > 3, dtype=float)))
+    >>> call = PackedCall(function, structs, (), True, 3, n_counts=1)
     >>> call.bind({})(inputs)
     [array([5., 6.]), array([6., 8.])]
+    >>> call.bind({}, lambda inputs, results, counts: print(counts))(inputs)
+    (1.0,)
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class PackedCall:
         stay: tuple[int, ...],
         in_one_piece: bool | None,
         optimization_level: int,
+        n_counts: int,
     ) -> None:
         jaxpr, outputs = jax.make_jaxpr(function, return_shape=True)(*inputs)
         if in_one_piece is None:
@@ -90,6 +102,7 @@ class PackedCall:
         self._inputs_alone = [i for i in range(len(inputs)) if i not in packed]
         self._outputs = _pieces(outputs, [i for i, x in enumerate(outputs) if is_packed(x)])
         self._outputs_alone = [i for i, x in enumerate(outputs) if not is_packed(x)]
+        self._n_counts = n_counts
 
         def of_packed(whole: jax.Array, *alone: jax.Array) -> tuple[jax.Array, ...]:
             given = dict(zip(self._inputs_alone, alone, strict=True))
@@ -103,6 +116,10 @@ class PackedCall:
             return joined, *(results[i] for i in self._outputs_alone)
 
         compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
+        if reductions_are_costly():
+            whole = jax.ShapeDtypeStruct((self._inputs[-1].end if packed else 0,), np.float64)
+            traced = jax.make_jaxpr(compiled)(whole, *(inputs[i] for i in self._inputs_alone))
+            compiled = jaxpr_as_fun(with_short_reductions_written_out(traced))
         self._function = jax.jit(compiled, compiler_options=compiler_options(optimization_level))
 
     @property
@@ -110,56 +127,73 @@ class PackedCall:
         """How often the function was traced."""
         return int(self._function._cache_size())  # type: ignore[attr-defined]
 
-    def bind(self, on_device: Mapping[int, jax.Array]) -> Callable[[Sequence[Any]], list[Any]]:
+    def bind(
+        self, on_device: Mapping[int, jax.Array], attend: Attend | None = None
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
         """Return the call with those inputs that stay on the device.
 
         Parameters
         ----------
         on_device : mapping of int to array
             Inputs by their positions `stay`.
+        attend : callable, optional
+            What to return where a count is not zero: ``attend(inputs, results, counts)``.
 
         Returns
         -------
         callable
             From the sequence of all inputs, of which those on the device are not looked at, to a
-            list of results, as NumPy arrays that nobody else holds.
+            list of results without the counts, as NumPy arrays that nobody else holds.
         """
-        function = self._function
-        # A vector is cut out of what is packed; another array gets its shape as well.
-        outputs = [
-            (slice(begin, end), None if len(shape) == 1 else shape)
-            for _, begin, end, shape in self._outputs
-        ]
-        packed = [i for i, *_ in self._inputs if i not in on_device]
         # What stays comes first.
         first = [np.ravel(on_device[i]) for i, *_ in self._inputs if i in on_device]
-        staying = np.concatenate([np.zeros(0), *first])
-        alone = [on_device.get(position) for position in self._inputs_alone]
-        moving = [(k, i) for k, i in enumerate(self._inputs_alone) if i not in on_device]
-        outputs_alone = self._outputs_alone
-
-        def call(inputs: Sequence[Any]) -> list[np.ndarray]:
-            if len(packed) == 1 and not staying.size:
-                whole = inputs[packed[0]].ravel()
-            else:
-                whole = np.concatenate([staying, *[inputs[i] for i in packed]], None)
-            given = alone
-            if moving:
-                given = [*alone]
-                for k, i in moving:
-                    given[k] = inputs[i]
-            found = function(whole, *given)
-            # np.asarray of a JAX array is read-only, and in-place rewrites write to outputs.
-            joined = np.array(found[0])
-            results = [
-                joined[own] if shape is None else joined[own].reshape(shape)
-                for own, shape in outputs
-            ]
-            for k, position in enumerate(outputs_alone):
-                results.insert(position, np.array(found[k + 1]))
-            return results
-
+        blank = np.zeros(self._inputs[-1].end if self._inputs else 0)
+        np.concatenate([blank[:0], *first], out=blank[: sum(x.size for x in first)])
+        names = {
+            "array": np.array,
+            "attend": attend,
+            "fresh": blank.copy,
+            "function": self._function,
+            "ndarray": np.ndarray,
+            "none": (0.0,) * self._n_counts,
+            "on_device": on_device,
+            "unpack": Struct(f"{self._n_counts}d").unpack_from,
+            "view": memoryview if jax.default_backend() == "cpu" else np.asarray,
+        }
+        exec(self._source(on_device, attend is not None), names)
+        call: Callable[[Sequence[Any]], list[np.ndarray]] = names.pop("call")  # type: ignore[assignment]
         return call
+
+    def _source(self, on_device: Collection[int], counted: bool) -> str:
+        """Return the call, written out for these shapes.
+
+        Each line of it is passed at every evaluation of a model, and takes two or three times as
+        long there as in a loop of its own: what JAX runs in between drives it out of the caches.
+        Loops over pieces would take a tenth of a small model's evaluation.
+        """
+        lines = ["whole = fresh()"]
+        for i, begin, end, shape in self._inputs:
+            if i not in on_device:
+                flat = ".ravel()" if len(shape) > 1 else ""
+                lines.append(f"whole[{begin}:{end}] = inputs[{i}]{flat}")
+        places = ["on_device" if i in on_device else "inputs" for i in self._inputs_alone]
+        alone = [f", {place}[{i}]" for place, i in zip(places, self._inputs_alone, strict=True)]
+        lines.append(f"found = function(whole{''.join(alone)})")
+        # A copy, because in-place rewrites write to outputs. NumPy by itself takes longer: it
+        # parses the name that JAX gives to the type.
+        lines.append("numbers = bytearray(view(found[0]))")
+        n_arrays = len(self._outputs) - self._n_counts
+        results = {
+            i: f"ndarray({shape}, float, numbers, {8 * begin})"
+            for i, begin, _, shape in self._outputs[:n_arrays]
+        }
+        results |= {i: f"array(found[{k + 1}])" for k, i in enumerate(self._outputs_alone)}
+        lines.append(f"results = [{', '.join(results[i] for i in sorted(results))}]")
+        if counted:
+            lines.append(f"counts = unpack(numbers, {8 * self._outputs[n_arrays].begin})")
+            lines.append("if counts != none: return attend(inputs, results, counts)")
+        lines.append("return results")
+        return "\n    ".join(["def call(inputs):", *lines])
 
 
 def _primitives(jaxpr: Any) -> set[str]:
@@ -202,7 +236,8 @@ def packed_call(
     stay: tuple[int, ...],
     in_one_piece: bool | None,
     optimization_level: int = 3,
+    n_counts: int = 0,
 ) -> PackedCall:
     """Return the call of a compiled function, always the same for the same arguments."""
     structs = [jax.ShapeDtypeStruct(*x) for x in zip(shapes, dtypes, strict=True)]
-    return PackedCall(function, structs, stay, in_one_piece, optimization_level)
+    return PackedCall(function, structs, stay, in_one_piece, optimization_level, n_counts)

@@ -37,8 +37,8 @@ def counted():
 
         return counting_evaluate
 
-    def counting_bind(self, on_device):
-        call = bind(self, on_device)
+    def counting_bind(self, *arguments):
+        call = bind(self, *arguments)
 
         def counting_call(inputs):
             calls["kernel"] += 1

@@ -1,0 +1,105 @@
+"""A packed call is the function itself: for arrays of any shape and type, in any order."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from pymc_jaxdist.ops.packed_call import LARGEST_PACKED, PackedCall
+
+ARRAYS = {
+    "number": np.array(2.5),
+    "vector": np.arange(4.0),
+    "matrix": np.arange(6.0).reshape(2, 3),
+    "transposed": np.arange(6.0).reshape(3, 2).T,
+    "strided": np.arange(8.0)[::2],
+    "none": np.zeros((0, 2)),
+    "integers": np.arange(3),
+    "truth": np.array([True, False]),
+    "large": np.arange(LARGEST_PACKED + 1.0),
+}
+
+
+def packed(function, inputs, stay=(), in_one_piece=False, n_counts=0):
+    structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    return PackedCall(jax.jit(function), structs, stay, in_one_piece, 3, n_counts)
+
+
+@pytest.mark.parametrize("in_one_piece", [False, True])
+@pytest.mark.parametrize("first", range(len(ARRAYS)))
+def test_arrays_come_back_as_they_are(first, in_one_piece):
+    names = [*ARRAYS]
+    inputs = [ARRAYS[name] for name in names[first:] + names[:first]]
+    call = packed(lambda *x: x, inputs, in_one_piece=in_one_piece).bind({})
+    for mine, right in zip(call(inputs), inputs, strict=True):
+        assert_array_equal(mine, right, strict=True)
+        assert type(mine) is np.ndarray
+        assert mine.flags.writeable
+
+
+@pytest.mark.parametrize("stays", ARRAYS)
+def test_what_stays_on_the_device_is_not_looked_at(stays):
+    inputs = list(ARRAYS.values())
+    place = list(ARRAYS).index(stays)
+    call = packed(lambda *x: x[::-1], inputs, (place,)).bind({place: jnp.asarray(inputs[place])})
+    given = [None if i == place else x for i, x in enumerate(inputs)]
+    for mine, right in zip(call(given), inputs[::-1], strict=True):
+        assert_array_equal(mine, right, strict=True)
+
+
+def test_nothing_goes_in():
+    call = packed(lambda: (jnp.ones(2), jnp.arange(2)), []).bind({})
+    assert_array_equal(call([])[0], [1.0, 1.0])
+
+
+def test_results_belong_to_the_caller():
+    inputs = [np.array([1.0, 2.0]), np.array(3.0)]
+    call = packed(lambda x, y: (x * y, x + y), inputs).bind({})
+    first = call(inputs)
+    first[0][:] = 0.0
+    assert_array_equal(first[1], [4.0, 5.0])
+    assert_array_equal(call(inputs)[0], [3.0, 6.0])
+    assert_array_equal(inputs[0], [1.0, 2.0])
+
+
+def test_counts_that_are_not_zero_are_attended_to():
+    def function(x):
+        return x, jnp.sum(x < 0, dtype=float), jnp.sum(x > 10, dtype=float)
+
+    asked = []
+
+    def attend(inputs, results, counts):
+        asked.append((inputs, counts))
+        return [results[0] + 1.0]
+
+    inputs = [np.array([1.0, 2.0])]
+    call = packed(function, inputs, n_counts=2).bind({}, attend)
+    assert_array_equal(call(inputs), [[1.0, 2.0]])
+    assert not asked
+    for x, counts in (([-1.0, -2.0], (2.0, 0.0)), ([11.0, -2.0], (1.0, 1.0))):
+        given = [np.array(x)]
+        assert_array_equal(call(given), [given[0] + 1.0])
+        assert asked.pop() == (given, counts)
+
+
+def test_threads_do_not_share_what_they_pack():
+    inputs = [np.zeros(64), np.array(1.0)]
+    call = packed(lambda x, y: (jnp.cumsum(x) * y,), inputs).bind({})
+    wrong = []
+
+    def run(seed):
+        x = np.random.default_rng(seed).normal(size=64)
+        for y in range(200):
+            (found,) = call([x, np.array(float(y))])
+            if not np.allclose(found, np.cumsum(x) * y):
+                wrong.append((seed, y))
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
