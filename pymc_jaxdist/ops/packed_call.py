@@ -18,7 +18,7 @@ from pymc_jaxdist.kernels.short_reductions import with_short_reductions_written_
 from pymc_jaxdist.ops.compat import compiler_options, reductions_are_costly
 from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
 
-__all__ = ["PackedCall", "packed_call"]
+__all__ = ["Attend", "PackedCall", "packed_call"]
 
 # Copying more numbers than these takes longer than handing the array over by itself. What stays on
 # the device is handed over at less cost: half a microsecond, and one for a copy in front of a loop.
