@@ -5,14 +5,18 @@ call, whether the reduction is reached or not: half a microsecond for each, wher
 of a differential equation takes ten. A sum that is written out has no such room.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import lax
-from jax.extend.core import ClosedJaxpr
+
+if TYPE_CHECKING:  # at run time it imports Pallas, a quarter of what importing the package takes
+    from jax.extend.core import ClosedJaxpr
 
 __all__ = ["with_short_reductions_written_out"]
 
@@ -45,6 +49,8 @@ def with_short_reductions_written_out(closed: ClosedJaxpr) -> ClosedJaxpr:
     >>> "reduce_sum" in str(with_short_reductions_written_out(closed))
     False
     """
+    from jax.extend.core import ClosedJaxpr
+
     jaxpr = closed.jaxpr
     equations = [_rewritten(equation) for equation in jaxpr.eqns]
     if all(new is old for new, old in zip(equations, jaxpr.eqns, strict=True)):
@@ -53,6 +59,8 @@ def with_short_reductions_written_out(closed: ClosedJaxpr) -> ClosedJaxpr:
 
 
 def _rewritten(equation: Any) -> Any:
+    from jax.extend.core import ClosedJaxpr
+
     operation = _OPERATIONS.get(equation.primitive.name)
     if operation is not None:
         return _written_out(equation, operation)
@@ -74,8 +82,6 @@ def _written_out(equation: Any, operation: Callable[..., jax.Array]) -> Any:
     if not 0 < length <= LONGEST or x.size > LARGEST:
         return equation
     call = _call_of_reduction(operation, x.shape, x.dtype, axes)
-    if call.outvars[0].aval.dtype != equation.outvars[0].aval.dtype:
-        return equation
     return equation.replace(primitive=call.primitive, params=call.params)
 
 

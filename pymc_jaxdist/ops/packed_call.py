@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
 
 from pymc_jaxdist.kernels.short_reductions import with_short_reductions_written_out
 from pymc_jaxdist.ops.compat import compiler_options, reductions_are_costly
@@ -23,7 +22,6 @@ __all__ = ["Attend", "PackedCall", "packed_call"]
 # Copying more numbers than these takes longer than handing the array over by itself. What stays on
 # the device is handed over at less cost: half a microsecond, and one for a copy in front of a loop.
 LARGEST_PACKED, LARGEST_PACKED_THAT_STAYS = 4096, 512
-
 
 Attend = Callable[[Sequence[Any], list[np.ndarray], tuple[float, ...]], list[np.ndarray]]
 
@@ -117,6 +115,8 @@ class PackedCall:
 
         compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
         if reductions_are_costly():
+            from jax.extend.core import jaxpr_as_fun  # which takes long to import
+
             whole = jax.ShapeDtypeStruct((self._inputs[-1].end if packed else 0,), np.float64)
             traced = jax.make_jaxpr(compiled)(whole, *(inputs[i] for i in self._inputs_alone))
             compiled = jaxpr_as_fun(with_short_reductions_written_out(traced))
@@ -147,8 +147,9 @@ class PackedCall:
         """
         # What stays comes first.
         first = [np.ravel(on_device[i]) for i, *_ in self._inputs if i in on_device]
+        staying = np.concatenate([np.zeros(0), *first])
         blank = np.zeros(self._inputs[-1].end if self._inputs else 0)
-        np.concatenate([blank[:0], *first], out=blank[: sum(x.size for x in first)])
+        blank[: staying.size] = staying
         names = {
             "array": np.array,
             "attend": attend,
