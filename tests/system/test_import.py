@@ -13,7 +13,8 @@ LATER = """
 import sys
 import pymc_jaxdist
 heavy = [m for m in ("pytensor.link.jax.dispatch", "pytensor.link.numba.dispatch", "diffrax",
-                     "flax", "equinox", "matplotlib.pyplot", "scipy.optimize") if m in sys.modules]
+                     "flax", "equinox", "matplotlib.pyplot", "scipy.optimize",
+                     "jax._src.pallas") if m in sys.modules]
 import jax
 print(heavy, jax.config.jax_enable_x64)
 """
