@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pymc_jaxdist.kernels.short_reductions import (
     LARGEST,
     LONGEST,
+    _call_of_reduction,
     with_short_reductions_written_out,
 )
 
@@ -21,7 +22,8 @@ LOGICAL = {"all": np.all, "any": np.any}
 
 
 def written_out(function, *arguments):
-    """Return the function, written out, and its program as text."""
+    """Return the function, written out anew, and its program as text."""
+    _call_of_reduction.cache_clear()
     closed = with_short_reductions_written_out(jax.make_jaxpr(function)(*arguments))
     return jaxpr_as_fun(closed), str(closed)
 
@@ -94,6 +96,13 @@ def test_the_longest_that_is_written_out():
     function, program = written_out(jnp.sum, x)
     assert "reduce_sum" not in program
     assert function(x)[0] == LONGEST * (LONGEST - 1) / 2
+
+
+def test_the_largest_that_is_written_out():
+    x = np.ones((2, LARGEST // 2))
+    function, program = written_out(lambda x: jnp.sum(x, axis=0), x)
+    assert "reduce_sum" not in program
+    assert_array_equal(function(x)[0], np.full(LARGEST // 2, 2.0))
 
 
 def test_what_has_no_reductions_is_the_same_program():

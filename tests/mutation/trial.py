@@ -45,6 +45,7 @@ TESTS = {
     ],
     "accurate_sum": ["kernels/test_accurate_sum.py"],
     "joint_sums": ["kernels/test_joint_sums.py"],
+    "short_reductions": ["kernels/test_short_reductions.py"],
     "stationary": ["kernels/test_stationary.py"],
     "units": ["kernels/test_units.py"],
     "transition_counts": [
