@@ -44,7 +44,6 @@ from pytensor.graph.replace import graph_replace
 from scalar_forward_backward import value_and_gradients as scalar
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.ops.backend import prepare_backend
 
 mpl.use("Agg")
 
@@ -181,7 +180,7 @@ def naive(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array
 
 
 def dynamax(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array:
-    # Starts JAX when it is imported, which is too early for `prepare_backend`.
+    # Starts JAX when it is imported.
     from dynamax.hidden_markov_model import hmm_filter
 
     return hmm_filter(start, matrix, evidence).marginal_loglik
@@ -318,7 +317,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="per size")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes; saves nothing")
     arguments = parser.parse_args()
-    prepare_backend()
     jax.config.update("jax_enable_x64", True)
     results = {}
     print(f"{'N x T x K':>22} {'':>18} {'fastest':>11} {'median':>11}  as dynamax")

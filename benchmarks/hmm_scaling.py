@@ -14,8 +14,6 @@ import jax
 import matplotlib as mpl
 from hmm import Case, compiled, ours, problem
 
-from pymc_jaxdist.ops.backend import prepare_backend
-
 mpl.use("Agg")
 
 HERE = Path(__file__).parent
@@ -62,7 +60,6 @@ def draw(results: dict[str, dict[str, list[float]]], path: Path) -> None:
 
 
 def main() -> None:
-    prepare_backend()
     jax.config.update("jax_enable_x64", True)
     cases = {
         "one series": [Case(1, n, 3) for n in LENGTHS],

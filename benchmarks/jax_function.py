@@ -22,7 +22,6 @@ import pytensor.tensor as pt
 from pytensor import wrap_jax
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.ops.backend import prepare_backend
 
 # wrap_jax in Numba's object mode.
 warnings.filterwarnings("ignore", message="Numba will use object mode")
@@ -160,7 +159,6 @@ def compare(functions, point):
 
 
 def main():
-    prepare_backend()
     rows = []
     for name, inputs, build, point in cases():
         functions = {

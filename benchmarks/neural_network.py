@@ -23,7 +23,6 @@ from flax import linen as nn
 from pytensor import wrap_jax
 
 import pymc_jaxdist as pmj
-from pymc_jaxdist.ops.backend import prepare_backend
 
 # wrap_jax in Numba's object mode.
 warnings.filterwarnings("ignore", message="Numba will use object mode")
@@ -116,7 +115,6 @@ def compare(calls):
 
 
 def main():
-    prepare_backend()
     rows = []
     for name in LIKELIHOODS:
         for n_rows in ROWS:

@@ -30,7 +30,6 @@ from scipy.integrate import solve_ivp
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity
-from pymc_jaxdist.ops.backend import prepare_backend
 
 RESULTS = Path(__file__).parent / "results" / "ode.json"
 ROUNDS = 9
@@ -361,7 +360,6 @@ def run(problem):
 
 
 def main():
-    prepare_backend()
     jax.config.update("jax_enable_x64", True)
     rows = [run(problem) for problem in sys.argv[1:] or PROBLEMS]
     if sys.argv[1:]:

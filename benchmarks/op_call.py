@@ -20,7 +20,6 @@ from pytensor.compile.mode import Mode, get_mode
 
 import pymc_jaxdist as pmj
 from pymc_jaxdist.ops import LogDensity
-from pymc_jaxdist.ops.backend import prepare_backend
 
 SIZES = [(1, 107, 3), (70, 51, 3)]
 MODES = {
@@ -74,7 +73,6 @@ def microseconds(calls):
 
 
 def main():
-    prepare_backend()
     rows = []
     for size in SIZES:
         inputs, outputs, point = hidden_markov_graph(*size)

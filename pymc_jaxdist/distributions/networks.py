@@ -16,7 +16,6 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from pymc_jaxdist.errors import FunctionError, ParameterError, compose_message
-from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.by_value import ByValue
 from pymc_jaxdist.ops.flat_function import TreeStructure
 from pymc_jaxdist.ops.output_layout import evaluate_shapes
@@ -133,7 +132,6 @@ def open_network(where: str, net: Any, row: jax.ShapeDtypeStruct, template: Any 
     -------
     Network
     """
-    prepare_backend()
     with double_precision():
         if _is_a(net, "flax.linen"):
             return _open_linen(where, net, row, template)

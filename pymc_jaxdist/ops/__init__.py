@@ -2,6 +2,7 @@
 
 # Imported for what they register: the removal of dead gradients.
 from pymc_jaxdist.ops import jax_op_rewrites, rewrites
+from pymc_jaxdist.ops.backend import choose_settings
 from pymc_jaxdist.ops.impossible_evaluations import impossible_evaluations
 from pymc_jaxdist.ops.inner_graph import InnerGraph
 from pymc_jaxdist.ops.jax_op import JaxFunction
@@ -18,3 +19,6 @@ __all__ = [
     "log_density",
     "rewrites",
 ]
+
+# Not with the first log-density: users, and models that are being built, use JAX before it.
+choose_settings()

@@ -1,4 +1,4 @@
-"""How JAX is started, if this package is the first to use it."""
+"""How JAX is started, if it was not used before this package was imported."""
 
 import ctypes
 import os
@@ -9,9 +9,7 @@ import jax
 
 from pymc_jaxdist.ops.compat import flags_of_small_loops
 
-__all__ = ["jax_is_running", "keep_memory", "prepare_backend"]
-
-_prepared = False
+__all__ = ["choose_settings", "jax_is_running", "keep_memory"]
 
 # PyMC asks for 100 when its NumPyro interface is imported, which is too late once a model has been
 # evaluated: NumPyro would then run parallel chains one after another. JAX starts a thread for each,
@@ -27,19 +25,14 @@ LARGEST_ACCEPTED = 2**25
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
-def prepare_backend() -> None:
-    """Choose settings that JAX reads only when it starts, and let the C library keep memory.
+def choose_settings() -> None:
+    """Choose settings that JAX reads only when it starts; nothing if it is running already.
 
-    Does nothing to JAX if it is running already. Asks for several CPU devices, on which NumPyro
-    runs chains in parallel; for loops over small arrays in one piece; and for synchronous
-    dispatch: a log-density is waited for at once, and handing it to another thread costs some 35
-    microseconds a call. A setting that is in ``XLA_FLAGS`` already stays as it is.
+    Asks for several CPU devices, on which NumPyro runs chains in parallel; for loops over small
+    arrays in one piece; and for synchronous dispatch: a log-density is waited for at once, and
+    handing it to another thread costs some 35 microseconds a call. A setting that is in
+    ``XLA_FLAGS`` already stays as it is.
     """
-    global _prepared
-    if _prepared:
-        return
-    _prepared = True
-    keep_memory()
     if jax_is_running():
         return
     flags = os.environ.get("XLA_FLAGS", "").split()

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from pytensor.graph.basic import Apply, Constant
 
-from pymc_jaxdist.ops.backend import prepare_backend
+from pymc_jaxdist.ops.backend import keep_memory
 from pymc_jaxdist.ops.processes import refuse_hanging_fork
 
 __all__ = ["CallOfGraph", "call_of_graph"]
@@ -97,7 +97,7 @@ def _compiled(op: Any, node: Apply, inputs: Sequence[Any]) -> CallOfGraph | None
     if math.prod(sequences_and_times) * transition_matrix.shape[-1] < SMALLEST_EVALUATION:
         return None
     refuse_hanging_fork()
-    prepare_backend()
+    keep_memory()
     if jax.default_backend() != "cpu":  # on an accelerator the kernel is quicker
         return None
     graph = graph_of_log_density(op, node)

@@ -11,7 +11,7 @@ import numpy as np
 from pytensor.graph.basic import Apply, Constant
 
 from pymc_jaxdist.errors import ShapeError, compose_message
-from pymc_jaxdist.ops.backend import prepare_backend
+from pymc_jaxdist.ops.backend import keep_memory
 from pymc_jaxdist.ops.compat import VersionedOp
 from pymc_jaxdist.ops.garbage_collection import paused_garbage_collection
 from pymc_jaxdist.ops.kernel_calls import Kernel
@@ -192,7 +192,7 @@ def _node_call(op: KernelOp, node: Apply) -> _NodeCall:
     call = _node_calls.get(node)
     if call is None:
         refuse_hanging_fork()
-        prepare_backend()
+        keep_memory()
         with _node_calls_lock, double_precision():
             call = _node_calls[node] = _NodeCall(op, node)
     return call

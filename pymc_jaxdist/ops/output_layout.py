@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from pymc_jaxdist.ops.backend import prepare_backend
 from pymc_jaxdist.ops.precision import double_precision
 
 __all__ = ["OutputLayout", "evaluate_shapes", "output_layouts"]
@@ -63,7 +62,6 @@ def evaluate_shapes(
     Exception
         Whatever the function raises.
     """
-    prepare_backend()
     unknown = [
         (i, axis) for i, (_, s) in enumerate(inputs) for axis, n in enumerate(s) if n is None
     ]

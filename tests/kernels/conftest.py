@@ -3,10 +3,6 @@
 import jax
 import pytest
 
-from pymc_jaxdist.ops.backend import prepare_backend
-
-# As for a model: JAX 0.10 compiles loops in one piece then, and the tests a fifth more quickly.
-prepare_backend()
 jax.config.update("jax_enable_x64", True)
 
 

@@ -11,16 +11,29 @@ SCRIPT = """
 import os
 {before}
 import resource
-from pymc_jaxdist.ops.backend import prepare_backend
+import pymc_jaxdist
+from pymc_jaxdist.ops.backend import keep_memory
 def pages_of_calls():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
         [b"x" * size for size in (2_400_000, 2_400_000, 2_400_000, 40_000_000)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
 pages = pages_of_calls()
-prepare_backend()
+keep_memory()
 import jax
 print(len(jax.devices()), pages, pages_of_calls(), os.environ.get("XLA_FLAGS"), sep=";")
+"""
+
+# What is observed has a logarithm, for which the equation is tried out when the model is built.
+ODE = """
+import jax, jax.numpy as jnp, pymc as pm, pytensor.tensor as pt
+import pymc_jaxdist as pmj
+{before}
+with pm.Model() as model:
+    rate = pm.LogNormal("rate")
+    pmj.ODEObserved("y", lambda t, y, k: -k * y, params=rate, y0=[1.0], times=[1.0, 2.0],
+        likelihood=lambda y: pm.LogNormal.dist(pt.log(y), 1), observed=[[1.0], [0.5]])
+print(len(jax.devices()))
 """
 
 
@@ -39,6 +52,15 @@ def test_several_devices_and_loops_in_one_piece():
     assert devices >= 4
     by_itself = jax.__version_info__ >= (0, 12)
     assert ("xla_cpu_small_while_loop_byte_threshold=1048576" in flags) != by_itself
+
+
+@pytest.mark.parametrize("before", ["", "jnp.arange(3) + 1"])
+def test_whatever_is_evaluated_first_after_the_import(before):
+    """A function of the user's, or what a model tries out while it is built."""
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", ODE.format(before=before)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 4
 
 
 @pytest.mark.slow
