@@ -180,7 +180,7 @@ def naive(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array
 
 
 def dynamax(evidence: jax.Array, start: jax.Array, matrix: jax.Array) -> jax.Array:
-    # Starts JAX when it is imported.
+    # Starts JAX when it is imported, which must be after the settings of `pymc_jaxdist`.
     from dynamax.hidden_markov_model import hmm_filter
 
     return hmm_filter(start, matrix, evidence).marginal_loglik
