@@ -9,7 +9,7 @@ import jax
 
 from pymc_jaxdist.ops.compat import flags_of_small_loops
 
-__all__ = ["choose_settings", "jax_is_running", "keep_memory"]
+__all__ = ["choose_settings", "dispatch_is_synchronous", "jax_is_running", "keep_memory"]
 
 # PyMC asks for 100 when its NumPyro interface is imported, which is too late once a model has been
 # evaluated: NumPyro would then run parallel chains one after another. JAX starts a thread for each,
@@ -24,6 +24,8 @@ LARGEST_ACCEPTED = 2**25
 # In malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
+_chosen_in_time = False
+
 
 def choose_settings() -> None:
     """Choose settings that JAX reads only when it starts; nothing if it is running already.
@@ -33,8 +35,10 @@ def choose_settings() -> None:
     handing it to another thread costs some 35 microseconds a call. A setting that is in
     ``XLA_FLAGS`` already stays as it is.
     """
+    global _chosen_in_time
     if jax_is_running():
         return
+    _chosen_in_time = True
     flags = os.environ.get("XLA_FLAGS", "").split()
     chosen = {"xla_force_host_platform_device_count": HOST_DEVICES, **flags_of_small_loops()}
     for name, value in chosen.items():
@@ -42,6 +46,11 @@ def choose_settings() -> None:
             flags.append(f"--{name}={value}")
     os.environ["XLA_FLAGS"] = " ".join(flags)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def dispatch_is_synchronous() -> bool:
+    """Tell whether a compiled function is surely through when its call on the processor returns."""
+    return _chosen_in_time and not jax.config.read("jax_cpu_enable_async_dispatch")
 
 
 @cache

@@ -1,7 +1,9 @@
 """A compiled JAX function that exchanges its many small arrays with NumPy as one.
 
 Each array that enters or leaves a compiled function costs some two microseconds, and the parameters
-of a model are many and small. They travel in one array, which is cut up inside.
+of a model are many and small. They travel in one array, which is cut up inside, and into which the
+results are written. On the processor it does not travel at all: NumPy writes and reads it where JAX
+keeps it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pymc_jaxdist.kernels.short_reductions import with_short_reductions_written_out
+from pymc_jaxdist.ops.array_in_place import array_in_place
+from pymc_jaxdist.ops.backend import dispatch_is_synchronous
 from pymc_jaxdist.ops.compat import compiler_options, reductions_are_costly
 from pymc_jaxdist.ops.kernel_calls import CACHED_FUNCTIONS
 
@@ -35,14 +39,21 @@ class _Piece(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _pieces(layouts: Sequence[Any], packed: Sequence[int]) -> tuple[_Piece, ...]:
+def _pieces(layouts: Sequence[Any], packed: Sequence[int], begin: int = 0) -> tuple[_Piece, ...]:
     """Lay arrays one behind the other."""
-    pieces, begin = [], 0
+    pieces = []
     for position in packed:
         end = begin + int(layouts[position].size)
         pieces.append(_Piece(position, begin, end, layouts[position].shape))
         begin = end
     return tuple(pieces)
+
+
+class _Exchange(NamedTuple):
+    """How NumPy and a compiled function exchange an array: lines before and after its call."""
+
+    before: list[str]
+    after: list[str]
 
 
 class PackedCall:
@@ -98,8 +109,11 @@ class PackedCall:
         packed = staying + [i for i, x in enumerate(inputs) if i not in stay and is_packed(x)]
         self._inputs = _pieces(inputs, packed)
         self._inputs_alone = [i for i in range(len(inputs)) if i not in packed]
-        self._outputs = _pieces(outputs, [i for i, x in enumerate(outputs) if is_packed(x)])
+        self._begin_of_outputs = self._inputs[-1].end if packed else 0
+        packed_outputs = [i for i, x in enumerate(outputs) if is_packed(x)]
+        self._outputs = _pieces(outputs, packed_outputs, self._begin_of_outputs)
         self._outputs_alone = [i for i, x in enumerate(outputs) if not is_packed(x)]
+        self._size = self._outputs[-1].end if packed_outputs else self._begin_of_outputs
         self._n_counts = n_counts
 
         def of_packed(whole: jax.Array, *alone: jax.Array) -> tuple[jax.Array, ...]:
@@ -110,17 +124,19 @@ class PackedCall:
                 given[position] = jax.lax.optimization_barrier(piece)
             results = function(*(given[i] for i in range(len(given))))
             flat = [results[position].reshape(-1) for position, *_ in self._outputs]
-            joined = jnp.concatenate(flat) if flat else jnp.zeros(0)
-            return joined, *(results[i] for i in self._outputs_alone)
+            if flat:
+                whole = whole.at[self._begin_of_outputs :].set(jnp.concatenate(flat))
+            return whole, *(results[i] for i in self._outputs_alone)
 
         compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
         if reductions_are_costly():
             from jax.extend.core import jaxpr_as_fun  # which takes long to import
 
-            whole = jax.ShapeDtypeStruct((self._inputs[-1].end if packed else 0,), np.float64)
+            whole = jax.ShapeDtypeStruct((self._size,), np.float64)
             traced = jax.make_jaxpr(compiled)(whole, *(inputs[i] for i in self._inputs_alone))
             compiled = jaxpr_as_fun(with_short_reductions_written_out(traced))
-        self._function = jax.jit(compiled, compiler_options=compiler_options(optimization_level))
+        options = compiler_options(optimization_level)
+        self._function = jax.jit(compiled, donate_argnums=0, compiler_options=options)
 
     @property
     def traces(self) -> int:
@@ -147,11 +163,12 @@ class PackedCall:
         """
         # What stays comes first.
         first = [np.ravel(on_device[i]) for i, *_ in self._inputs if i in on_device]
+        blank = np.zeros(self._size)
         staying = np.concatenate([np.zeros(0), *first])
-        blank = np.zeros(self._inputs[-1].end if self._inputs else 0)
         blank[: staying.size] = staying
-        names = {
+        names: dict[str, Any] = {
             "array": np.array,
+            "asarray": np.asarray,
             "attend": attend,
             "fresh": blank.copy,
             "function": self._function,
@@ -159,42 +176,70 @@ class PackedCall:
             "none": (0.0,) * self._n_counts,
             "on_device": on_device,
             "unpack": Struct(f"{self._n_counts}d").unpack_from,
-            "view": memoryview if jax.default_backend() == "cpu" else np.asarray,
         }
-        exec(self._source(on_device, attend is not None), names)
-        call: Callable[[Sequence[Any]], list[np.ndarray]] = names.pop("call")  # type: ignore[assignment]
-        return call
+        counted = attend is not None
+        begin = self._begin_of_outputs
+        sent = _Exchange(
+            ["whole = numbers = fresh()"], [f"copied = bytearray(asarray(found[0])[{begin}:])"]
+        )
+        if jax.default_backend() != "cpu":
+            return self._written_out(sent, on_device, counted, names)
+        names["idle"] = []
+        names["in_place"] = lambda whole: array_in_place(whole, begin)
+        names["put"] = lambda: jax.block_until_ready(jnp.asarray(blank.copy()))
+        wait = [] if dispatch_is_synchronous() else ["whole.block_until_ready()"]
+        in_place = _Exchange(
+            [
+                # Several threads may be here at once: each has an array of its own.
+                "try: numbers, whole, results, address = idle.pop()",
+                "except IndexError: numbers, whole, results, address = in_place(put())",
+            ],
+            [
+                "whole = found[0]",
+                *wait,
+                # As the first time, because JAX does not write to memory of NumPy's.
+                "if whole.unsafe_buffer_pointer() != address:",
+                "    numbers, whole, results, address = in_place(whole)",
+                "copied = bytearray(results)",
+                "idle.append((numbers, whole, results, address))",
+            ],
+        )
+        return self._written_out(in_place, on_device, counted, names)
 
-    def _source(self, on_device: Collection[int], counted: bool) -> str:
+    def _written_out(
+        self, exchange: _Exchange, on_device: Collection[int], counted: bool, names: dict[str, Any]
+    ) -> Callable[[Sequence[Any]], list[np.ndarray]]:
         """Return the call, written out for these shapes.
 
         Each line of it is passed at every evaluation of a model, and takes two or three times as
         long there as in a loop of its own: what JAX runs in between drives it out of the caches.
         Loops over pieces would take a tenth of a small model's evaluation.
         """
-        lines = ["whole = fresh()"]
+        lines = [*exchange.before]
         for i, begin, end, shape in self._inputs:
             if i not in on_device:
                 flat = ".ravel()" if len(shape) > 1 else ""
-                lines.append(f"whole[{begin}:{end}] = inputs[{i}]{flat}")
+                lines.append(f"numbers[{begin}:{end}] = inputs[{i}]{flat}")
         places = ["on_device" if i in on_device else "inputs" for i in self._inputs_alone]
         alone = [f", {place}[{i}]" for place, i in zip(places, self._inputs_alone, strict=True)]
-        lines.append(f"found = function(whole{''.join(alone)})")
-        # A copy, because in-place rewrites write to outputs. NumPy by itself takes longer: it
-        # parses the name that JAX gives to the type.
-        lines.append("numbers = bytearray(view(found[0]))")
+        lines += [f"found = function(whole{''.join(alone)})", *exchange.after]
         n_arrays = len(self._outputs) - self._n_counts
-        results = {
-            i: f"ndarray({shape}, float, numbers, {8 * begin})"
+        first = self._begin_of_outputs
+        sources = {
+            i: f"ndarray({shape}, float, copied, {8 * (begin - first)})"
             for i, begin, _, shape in self._outputs[:n_arrays]
         }
-        results |= {i: f"array(found[{k + 1}])" for k, i in enumerate(self._outputs_alone)}
-        lines.append(f"results = [{', '.join(results[i] for i in sorted(results))}]")
+        sources |= {i: f"array(found[{k + 1}])" for k, i in enumerate(self._outputs_alone)}
+        lines.append(f"arrays = [{', '.join(sources[i] for i in sorted(sources))}]")
         if counted:
-            lines.append(f"counts = unpack(numbers, {8 * self._outputs[n_arrays].begin})")
-            lines.append("if counts != none: return attend(inputs, results, counts)")
-        lines.append("return results")
-        return "\n    ".join(["def call(inputs):", *lines])
+            begin = 8 * (self._outputs[n_arrays].begin - first)
+            lines.append(f"counts = unpack(copied, {begin})")
+            lines.append("if counts != none: return attend(inputs, arrays, counts)")
+        lines.append("return arrays")
+        scope = dict(names)
+        exec("\n    ".join(["def call(inputs):", *lines]), scope)
+        call: Callable[[Sequence[Any]], list[np.ndarray]] = scope["call"]
+        return call
 
 
 def _primitives(jaxpr: Any) -> set[str]:
@@ -214,16 +259,19 @@ def _is_jaxpr(x: Any) -> bool:
 
 
 def _as_a_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function as the body of a loop of one turn, which XLA cannot know to be one."""
+    """Return a function as the body of a loop of one turn, which XLA cannot know to be one.
 
-    def loop(*inputs: jax.Array) -> Any:
-        structs = jax.eval_shape(function, *inputs)
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), structs)
+    The first result is like the first input.
+    """
+
+    def loop(whole: jax.Array, *alone: jax.Array) -> Any:
+        structs = jax.eval_shape(function, whole, *alone)[1:]
+        nothing = [jnp.zeros(x.shape, x.dtype) for x in structs]
         go_on = jax.lax.optimization_barrier(jnp.ones((), dtype=bool))
         return jax.lax.while_loop(
             lambda state: state[0],
-            lambda _: (jnp.zeros((), dtype=bool), function(*inputs)),
-            (go_on, nothing),
+            lambda state: (jnp.zeros((), dtype=bool), function(state[1][0], *alone)),
+            (go_on, (whole, *nothing)),
         )[1]
 
     return loop

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from pymc_jaxdist.ops import packed_call
 from pymc_jaxdist.ops.packed_call import LARGEST_PACKED, PackedCall
 
 ARRAYS = {
@@ -85,7 +86,44 @@ def test_counts_that_are_not_zero_are_attended_to():
         assert asked.pop() == (given, counts)
 
 
-def test_threads_do_not_share_what_they_pack():
+def test_arrays_are_exchanged_where_jax_keeps_them(monkeypatch):
+    places = []
+    original = packed_call.array_in_place
+
+    def counting(whole, begin):
+        places.append(whole)
+        return original(whole, begin)
+
+    monkeypatch.setattr(packed_call, "array_in_place", counting)
+    inputs = [np.array([1.0, 2.0]), np.array(3.0)]
+    call = packed(lambda x, y: (x * y,), inputs).bind({})
+    for y in range(20):
+        assert_array_equal(call([inputs[0], np.array(float(y))])[0], [y, 2.0 * y])
+    assert len(places) <= 2  # the first may be NumPy's memory, to which JAX does not write
+
+
+@pytest.mark.parametrize("in_one_piece", [False, True])
+def test_jax_may_be_told_not_to_compile(in_one_piece):
+    inputs = [np.array([1.0, 2.0]), np.array(3.0)]
+    call = packed(lambda x, y: (x * y,), inputs, in_one_piece=in_one_piece).bind({})
+    for y in range(3):
+        assert_array_equal(call([inputs[0], np.array(float(y))])[0], [y, 2.0 * y])
+        with jax.disable_jit():
+            assert_array_equal(call([inputs[0], np.array(y + 5.0)])[0], [y + 5, 2.0 * y + 10])
+
+
+def test_a_call_that_failed_leaves_nothing_behind():
+    inputs = [np.array([1.0, 2.0]), np.array(3.0)]
+    call = packed(lambda x, y: (x * y,), inputs).bind({})
+    for _ in range(3):
+        assert_array_equal(call(inputs)[0], [3.0, 6.0])
+        with pytest.raises(ValueError, match="could not broadcast"):
+            call([np.arange(5.0), np.array(7.0)])
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_threads_do_not_share_what_they_pack(monkeypatch, synchronous):
+    monkeypatch.setattr(packed_call, "dispatch_is_synchronous", lambda: synchronous)
     inputs = [np.zeros(64), np.array(1.0)]
     call = packed(lambda x, y: (jnp.cumsum(x) * y,), inputs).bind({})
     wrong = []
