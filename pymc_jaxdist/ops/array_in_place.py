@@ -35,21 +35,21 @@ class ArrayInPlace(NamedTuple):
     address: int
 
 
-def array_in_place(whole: jax.Array, begin_of_results: int) -> ArrayInPlace:
+def array_in_place(whole: jax.Array, begin: int, end: int) -> ArrayInPlace:
     """Return an array and its memory.
 
     Parameters
     ----------
     whole : jax.Array, shape (N,)
         On the processor.
-    begin_of_results : int
-        Where results begin.
+    begin, end : int
+        Where results begin and end.
 
     Examples
     --------
     >>> import jax.numpy as jnp
     >>> double = jax.jit(lambda x: x.at[1].set(2 * x[0]), donate_argnums=0)
-    >>> array = array_in_place(double(jnp.array([3.0, 0.0])), 1)
+    >>> array = array_in_place(double(jnp.array([3.0, 0.0])), 1, 2)
     >>> array.numbers[0] = 4.0
     >>> doubled = double(array.whole)
     >>> doubled.unsafe_buffer_pointer() == array.address
@@ -59,5 +59,5 @@ def array_in_place(whole: jax.Array, begin_of_results: int) -> ArrayInPlace:
     """
     address = whole.unsafe_buffer_pointer()
     memory = (ctypes.c_double * whole.size).from_address(address)
-    results = memoryview(memory).cast("B")[8 * begin_of_results :]
+    results = memoryview(memory).cast("B")[8 * begin : 8 * end]
     return ArrayInPlace(np.ctypeslib.as_array(memory), whole, results, address)

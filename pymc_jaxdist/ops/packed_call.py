@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pymc_jaxdist.kernels.program_pieces import as_a_loop, in_two_pieces
 from pymc_jaxdist.kernels.short_reductions import with_short_reductions_written_out
 from pymc_jaxdist.ops.array_in_place import array_in_place
 from pymc_jaxdist.ops.backend import dispatch_is_synchronous
@@ -128,15 +129,27 @@ class PackedCall:
                 whole = whole.at[self._begin_of_outputs :].set(jnp.concatenate(flat))
             return whole, *(results[i] for i in self._outputs_alone)
 
-        compiled = _as_a_loop(of_packed) if in_one_piece else of_packed
+        program: Callable[..., Any] = of_packed
+        pieces = None
         if reductions_are_costly():
             from jax.extend.core import jaxpr_as_fun  # which takes long to import
 
             whole = jax.ShapeDtypeStruct((self._size,), np.float64)
-            traced = jax.make_jaxpr(compiled)(whole, *(inputs[i] for i in self._inputs_alone))
-            compiled = jaxpr_as_fun(with_short_reductions_written_out(traced))
+            alone = [inputs[i] for i in self._inputs_alone]
+            traced = with_short_reductions_written_out(jax.make_jaxpr(of_packed)(whole, *alone))
+            program = jaxpr_as_fun(traced)
+            all_packed = not self._inputs_alone and not self._outputs_alone
+            if in_one_piece and all_packed and jax.default_backend() == "cpu":
+                pieces = in_two_pieces(traced)
+        if pieces is not None:
+            program = pieces.function
+        elif in_one_piece:
+            program = as_a_loop(program)
+        self._n_more = 0 if pieces is None else pieces.n_more
+        self._scratch = () if pieces is None else pieces.scratch
+        donated = tuple(range(1 + len(self._scratch)))
         options = compiler_options(optimization_level)
-        self._function = jax.jit(compiled, donate_argnums=0, compiler_options=options)
+        self._function = jax.jit(program, donate_argnums=donated, compiler_options=options)
 
     @property
     def traces(self) -> int:
@@ -163,7 +176,7 @@ class PackedCall:
         """
         # What stays comes first.
         first = [np.ravel(on_device[i]) for i, *_ in self._inputs if i in on_device]
-        blank = np.zeros(self._size)
+        blank = np.zeros(self._size + self._n_more)
         staying = np.concatenate([np.zeros(0), *first])
         blank[: staying.size] = staying
         names: dict[str, Any] = {
@@ -185,23 +198,26 @@ class PackedCall:
         if jax.default_backend() != "cpu":
             return self._written_out(sent, on_device, counted, names)
         names["idle"] = []
-        names["in_place"] = lambda whole: array_in_place(whole, begin)
-        names["put"] = lambda: jax.block_until_ready(jnp.asarray(blank.copy()))
+        names["in_place"] = lambda whole: array_in_place(whole, begin, self._size)
+        names["put"] = lambda: jax.block_until_ready(jax.device_put(blank.copy()))
+        names["room"] = lambda: [jax.device_put(np.zeros(x.shape, x.dtype)) for x in self._scratch]
         wait = [] if dispatch_is_synchronous() else ["whole.block_until_ready()"]
         in_place = _Exchange(
             [
                 # Several threads may be here at once: each has an array of its own.
-                "try: numbers, whole, results, address = idle.pop()",
-                "except IndexError: numbers, whole, results, address = in_place(put())",
+                "try: numbers, whole, results, address, scratch = idle.pop()",
+                "except IndexError:",
+                "    numbers, whole, results, address = in_place(put())",
+                "    scratch = room()",
             ],
             [
-                "whole = found[0]",
+                "whole, *scratch = found" if self._scratch else "whole = found[0]",
                 *wait,
                 # As the first time, because JAX does not write to memory of NumPy's.
                 "if whole.unsafe_buffer_pointer() != address:",
                 "    numbers, whole, results, address = in_place(whole)",
                 "copied = bytearray(results)",
-                "idle.append((numbers, whole, results, address))",
+                "idle.append((numbers, whole, results, address, scratch))",
             ],
         )
         return self._written_out(in_place, on_device, counted, names)
@@ -222,6 +238,8 @@ class PackedCall:
                 lines.append(f"numbers[{begin}:{end}] = inputs[{i}]{flat}")
         places = ["on_device" if i in on_device else "inputs" for i in self._inputs_alone]
         alone = [f", {place}[{i}]" for place, i in zip(places, self._inputs_alone, strict=True)]
+        if self._scratch:
+            alone.append(", *scratch")
         lines += [f"found = function(whole{''.join(alone)})", *exchange.after]
         n_arrays = len(self._outputs) - self._n_counts
         first = self._begin_of_outputs
@@ -256,25 +274,6 @@ def _primitives(jaxpr: Any) -> set[str]:
 
 def _is_jaxpr(x: Any) -> bool:
     return hasattr(x, "eqns")
-
-
-def _as_a_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function as the body of a loop of one turn, which XLA cannot know to be one.
-
-    The first result is like the first input.
-    """
-
-    def loop(whole: jax.Array, *alone: jax.Array) -> Any:
-        structs = jax.eval_shape(function, whole, *alone)[1:]
-        nothing = [jnp.zeros(x.shape, x.dtype) for x in structs]
-        go_on = jax.lax.optimization_barrier(jnp.ones((), dtype=bool))
-        return jax.lax.while_loop(
-            lambda state: state[0],
-            lambda state: (jnp.zeros((), dtype=bool), function(state[1][0], *alone)),
-            (go_on, (whole, *nothing)),
-        )[1]
-
-    return loop
 
 
 @lru_cache(maxsize=CACHED_FUNCTIONS)

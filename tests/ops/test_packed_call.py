@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from pymc_jaxdist.kernels import program_pieces
 from pymc_jaxdist.ops import packed_call
 from pymc_jaxdist.ops.packed_call import LARGEST_PACKED, PackedCall
 
@@ -90,9 +91,9 @@ def test_arrays_are_exchanged_where_jax_keeps_them(monkeypatch):
     places = []
     original = packed_call.array_in_place
 
-    def counting(whole, begin):
+    def counting(whole, begin, end):
         places.append(whole)
-        return original(whole, begin)
+        return original(whole, begin, end)
 
     monkeypatch.setattr(packed_call, "array_in_place", counting)
     inputs = [np.array([1.0, 2.0]), np.array(3.0)]
@@ -121,11 +122,23 @@ def test_a_call_that_failed_leaves_nothing_behind():
             call([np.arange(5.0), np.array(7.0)])
 
 
+def sums_in_two_pieces(x, y):
+    """Return ``(cumsum(x) * y,)`` by loops, between which there is something long."""
+    long = jnp.outer(jnp.ones(LARGEST_PACKED), jnp.cumsum(x))
+    long = jax.lax.fori_loop(0, 1, lambda _, z: z * y, long)
+    return (jax.lax.fori_loop(0, 1, lambda _, z: z + jnp.max(long - long), long[-1]),)
+
+
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_threads_do_not_share_what_they_pack(monkeypatch, synchronous):
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_threads_do_not_share_what_they_pack(monkeypatch, synchronous, in_pieces):
     monkeypatch.setattr(packed_call, "dispatch_is_synchronous", lambda: synchronous)
+    monkeypatch.setattr(packed_call, "reductions_are_costly", lambda: True)
+    monkeypatch.setattr(program_pieces, "LEAST_WORK", 0 if in_pieces else np.inf)
     inputs = [np.zeros(64), np.array(1.0)]
-    call = packed(lambda x, y: (jnp.cumsum(x) * y,), inputs).bind({})
+    whole = packed(sums_in_two_pieces, inputs, in_one_piece=True)
+    assert len(whole._scratch) == in_pieces
+    call = whole.bind({})
     wrong = []
 
     def run(seed):
