@@ -85,6 +85,8 @@ def in_two_pieces(program: ClosedJaxpr) -> ProgramInPieces | None:
     program : ClosedJaxpr
         From one array of doubles to one of the same length.
     """
+    if sum(map(_work, program.jaxpr.eqns)) < LEAST_WORK:
+        return None
     flat = _inlined(program)
     jaxpr = flat.jaxpr
     [first], [last] = jaxpr.invars, jaxpr.outvars
