@@ -42,6 +42,16 @@ def test_arrays_come_back_as_they_are(first, in_one_piece):
         assert mine.flags.writeable
 
 
+def test_arrays_are_sent_to_a_device_with_memory_of_its_own(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    inputs = list(ARRAYS.values())
+    call = packed(lambda *x: x[::-1], inputs, in_one_piece=True).bind({})
+    for _ in range(2):
+        for mine, right in zip(call(inputs), inputs[::-1], strict=True):
+            assert_array_equal(mine, right, strict=True)
+            assert mine.flags.writeable
+
+
 @pytest.mark.parametrize("stays", ARRAYS)
 def test_what_stays_on_the_device_is_not_looked_at(stays):
     inputs = list(ARRAYS.values())
